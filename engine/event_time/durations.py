@@ -1,7 +1,7 @@
 """Lengths of time as the catalog writes them: ``30s``, ``5m``, ``1h``, ``7d``, ``2w``; offsets also ``1 month``.
 
-``s``, ``m`` and ``h`` are exact. ``d`` and ``w`` are local calendar days and weeks, 23 to 25 hours a day across a change
-of clocks, so they have no length in microseconds of their own: `calendars` gives them one.
+``s``, ``m`` and ``h`` are exact. ``d`` and ``w`` are local calendar days and weeks, 23 to 25 hours a day across a
+change of clocks, so they have no length in microseconds of their own: `calendars` gives them one.
 """
 
 from __future__ import annotations
@@ -109,6 +109,5 @@ def _amount(digits: str, text: str, *, allow_zero: bool) -> int:
 
 
 def _refuse_longer(text: str, length_us: int) -> None:
-    if length_us > _MOST_DIGITS: Final = 18
-_LONGEST_US:
+    if length_us > _LONGEST_US:
         raise ValueError(f"{text!r} is longer than 100 years")
