@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     grace, command = float(arguments[0]), arguments[1:]
     inherited = [int(name) for name in os.environ.pop("TETHER_KEEP_FDS", "").split(",") if name]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the starter's affair
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=inherited, preexec_fn=_die_with_parent)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=inherited, preexec_fn=_die_with_parent)  # noqa: PLW1509 - no thread yet
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     threading.Thread(target=_end_when_released, args=(child, grace), daemon=True).start()
     status = child.wait()
