@@ -1,0 +1,35 @@
+"""Aggregations, one file each. A new one is a subclass of ``Aggregation`` with a ``name``, in a file of this package."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+
+from engine.aggregations.base import Aggregation, ItemKind
+from engine.catalog.model import FieldType, Metric
+
+__all__ = ["Aggregation", "ItemKind", "aggregation_for", "registry"]
+
+
+@cache
+def registry() -> Mapping[str, type[Aggregation]]:
+    """Every aggregation of this package by the name it has in the catalog."""
+    found: dict[str, type[Aggregation]] = {}
+    for module in pkgutil.iter_modules(__path__):
+        for candidate in vars(import_module(f"{__name__}.{module.name}")).values():
+            if (
+                inspect.isclass(candidate)
+                and issubclass(candidate, Aggregation)
+                and not inspect.isabstract(candidate)
+                and candidate.__module__.endswith(f".{module.name}")
+            ):
+                found[candidate.name] = candidate
+    return found
+
+
+def aggregation_for(metric: Metric, value: FieldType | None) -> Aggregation:
+    """The aggregation of a metric over values of a type (None: no expression). ValueError where the type does not fit."""
+    return registry()[metric.agg](metric, value)

@@ -1,0 +1,46 @@
+"""count: events, or non-null values of an expression."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import polars as pl
+
+from engine.aggregations.base import Aggregation, column, counted
+from engine.catalog.model import FieldType, Metric
+
+
+class Count(Aggregation):
+    name = "count"
+    needs_value = False
+
+    def __init__(self, metric: Metric, value: FieldType | None) -> None:
+        super().__init__(metric, value)
+        self.state = {"n": pl.Int64()}
+        self.parameters = ""
+
+    def fold(self, prefix: str, value: pl.Expr | None, keep: pl.Expr | None) -> list[pl.Expr]:
+        return [counted(value, keep).alias(column(prefix, "n"))]
+
+    def merge(self, prefix: str) -> list[pl.Expr]:
+        return [pl.col(column(prefix, "n")).sum()]
+
+    def result(
+        self,
+        frame: pl.DataFrame,
+        prefix: str,
+        items: pl.DataFrame | None = None,
+        keys: list[str] | None = None,
+        elapsed_us: pl.Expr | None = None,
+    ) -> pl.Series:
+        return frame[column(prefix, "n")].fill_null(0).cast(pl.String).alias("value")
+
+    def numeric(
+        self,
+        frame: pl.DataFrame,
+        prefix: str,
+        items: pl.DataFrame | None = None,
+        keys: list[str] | None = None,
+        elapsed_us: pl.Expr | None = None,
+    ) -> list[Fraction | None]:
+        return [Fraction(n) for n in frame[column(prefix, "n")].fill_null(0).to_list()]

@@ -1,0 +1,53 @@
+"""sum: exact for integers and decimals; for doubles exact from their scaling by 2^40 on. Null over nothing, as in SQL."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import polars as pl
+
+from engine.aggregations.base import Aggregation, column, counted
+from engine.aggregations.exact import Exact
+from engine.catalog.model import FieldType, Metric
+
+
+class Sum(Aggregation):
+    name = "sum"
+
+    def __init__(self, metric: Metric, value: FieldType | None) -> None:
+        super().__init__(metric, value)
+        assert value is not None
+        self.exact = Exact.of(value)
+        self.state = {"n": pl.Int64(), **self.exact.state}
+        self.parameters = self.exact.parameters
+
+    def fold(self, prefix: str, value: pl.Expr | None, keep: pl.Expr | None) -> list[pl.Expr]:
+        assert value is not None
+        return [counted(value, keep).alias(column(prefix, "n")), *self.exact.fold(prefix, value, keep)]
+
+    def merge(self, prefix: str) -> list[pl.Expr]:
+        return [pl.col(column(prefix, "n")).sum(), *self.exact.merge(prefix)]
+
+    def result(
+        self,
+        frame: pl.DataFrame,
+        prefix: str,
+        items: pl.DataFrame | None = None,
+        keys: list[str] | None = None,
+        elapsed_us: pl.Expr | None = None,
+    ) -> pl.Series:
+        return self.exact.text(frame, prefix)
+
+    def numeric(
+        self,
+        frame: pl.DataFrame,
+        prefix: str,
+        items: pl.DataFrame | None = None,
+        keys: list[str] | None = None,
+        elapsed_us: pl.Expr | None = None,
+    ) -> list[Fraction | None]:
+        unit = self.exact.unit
+        return [
+            None if total is None or not n else total * unit
+            for total, n in zip(self.exact.totals(frame, prefix), frame[column(prefix, "n")], strict=True)
+        ]
