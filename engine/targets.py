@@ -1,0 +1,218 @@
+"""Which objective a value is held to, and how it stands against it.
+
+The law: a value meets its objective (``ok``), misses it by at most ``warn_within`` of it (``warning``), or by more
+(``critical``). A value of a calendar grain that is not over yet has no status, and neither has a missing value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from engine.catalog.model import Calendar, Cumulate, Grain, Kpi, Objective, Tumble
+from engine.values import NULL
+
+Status = Literal["ok", "warning", "critical"]
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_MONTHS_OF: Final[dict[Grain, int]] = {"month": 1, "quarter": 3, "year": 12}
+_LEAST_SHOWN: Final = 0.05  # of a per cent: below, one decimal would read "0.0 %"
+
+
+def with_targets(frame: pl.DataFrame, kpi: Kpi) -> pl.DataFrame:
+    """Fill ``target``, ``status`` and ``status_reason`` of a frame of values; all null where no objective applies.
+
+    Of several objectives that apply, the one with the most ``where`` conditions holds, then the latest ``valid_from``,
+    then the last written. An objective is valid for windows that reach into its first local day. ``target`` of
+    ``between`` is the nearer bound.
+    """
+    held = sorted(
+        enumerate(kpi.objectives), key=lambda entry: (len(entry[1].where), entry[1].valid_from or "", entry[0])
+    )
+    bounds = [_Bounds.of(objective) for _, objective in held]
+    judged = frame.with_columns(
+        pl.lit(None, pl.String).alias("target"),
+        pl.lit(None, pl.String).alias("status"),
+        pl.lit(None, pl.String).alias("status_reason"),
+    )
+    if not bounds or frame.is_empty():
+        return judged
+    applies = pl.lit(None, pl.Int32)
+    for position, (_, objective) in enumerate(held):
+        applies = pl.when(_applies(objective, kpi.calendar)).then(pl.lit(position, pl.Int32)).otherwise(applies)
+    judged = judged.with_columns(
+        _held=applies, _value=pl.col("value").cast(pl.Float64, strict=False), _unfinished=_unfinished(frame, kpi)
+    )
+    chosen = set(judged["_held"].drop_nulls().unique().to_list())
+    for position, bound in enumerate(bounds):
+        if position in chosen:
+            judged = _judged(judged, position, bound)
+    return judged.drop("_held", "_value", "_unfinished")
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """An objective as a lower and an upper bound, either may be missing, and the bounds of warning beyond them."""
+
+    lower: Decimal | None
+    upper: Decimal | None
+    warn_lower: Decimal | None
+    warn_upper: Decimal | None
+
+    @classmethod
+    def of(cls, objective: Objective) -> _Bounds:
+        lower = None if objective.op == "lte" else objective.value
+        upper = objective.value if objective.op == "lte" else objective.upper if objective.op == "between" else None
+        slack = objective.warn_within
+        return cls(
+            lower,
+            upper,
+            None if lower is None else lower - abs(lower) * slack,
+            None if upper is None else upper + abs(upper) * slack,
+        )
+
+    @property
+    def all(self) -> tuple[Decimal, ...]:
+        return tuple(bound for bound in (self.lower, self.upper, self.warn_lower, self.warn_upper) if bound is not None)
+
+    def judge(self, value: Decimal) -> Status:
+        if _outside(value, self.warn_lower, self.warn_upper):
+            return "critical"
+        return "warning" if _outside(value, self.lower, self.upper) else "ok"
+
+
+def _outside(value: Decimal, lower: Decimal | None, upper: Decimal | None) -> bool:
+    return (lower is not None and value < lower) or (upper is not None and value > upper)
+
+
+def _judged(frame: pl.DataFrame, position: int, bounds: _Bounds) -> pl.DataFrame:
+    """Fill the rows that are held to the objective at this position."""
+    value = pl.col("_value")
+    mine = pl.col("_held") == position
+    valued = value.is_not_null()
+    status = (
+        pl.when(_beyond(value, bounds.warn_lower, bounds.warn_upper))
+        .then(pl.lit("critical"))
+        .when(_beyond(value, bounds.lower, bounds.upper))
+        .then(pl.lit("warning"))
+        .otherwise(pl.lit("ok"))
+    )
+    missing = pl.col("reason").fill_null("no value")
+    return _judged_exactly(
+        frame.with_columns(
+            target=pl.when(mine).then(_target(value, bounds)).otherwise("target"),
+            status=pl.when(mine & valued & ~pl.col("_unfinished")).then(status).otherwise("status"),
+            status_reason=pl.when(mine)
+            .then(pl.when(valued).then(_distance(value, bounds)).otherwise(missing))
+            .otherwise("status_reason"),
+        ),
+        mine,
+        bounds,
+    )
+
+
+def _judged_exactly(frame: pl.DataFrame, mine: pl.Expr, bounds: _Bounds) -> pl.DataFrame:
+    """Judge by their digits the rows whose value equals a bound as a double: rounding keeps the order of all others."""
+    doubles = pl.Series([float(bound) for bound in bounds.all])
+    ties = mine & pl.col("status").is_not_null() & pl.col("_value").is_in(doubles.implode())
+    positions = frame.select(ties.arg_true()).to_series()
+    if positions.is_empty():
+        return frame
+    texts = frame["value"].gather(positions).to_list()
+    exact = pl.Series([bounds.judge(Decimal(text)) for text in texts], dtype=pl.String)
+    return frame.with_columns(frame["status"].scatter(positions, exact))
+
+
+def _beyond(value: pl.Expr, lower: Decimal | None, upper: Decimal | None) -> pl.Expr:
+    beyond = pl.lit(False)
+    if lower is not None:
+        beyond = beyond | (value < float(lower))
+    if upper is not None:
+        beyond = beyond | (value > float(upper))
+    return beyond
+
+
+def _target(value: pl.Expr, bounds: _Bounds) -> pl.Expr:
+    lower, upper = bounds.lower, bounds.upper
+    if lower is None or upper is None:
+        return pl.lit(_digits(lower if lower is not None else upper))
+    return pl.when(value > float(lower + upper) / 2).then(pl.lit(_digits(upper))).otherwise(pl.lit(_digits(lower)))
+
+
+def _distance(value: pl.Expr, bounds: _Bounds) -> pl.Expr:
+    """``1.1 % above target``; for a range ``within 10 to 20`` or the distance to the bound it missed."""
+    lower, upper = bounds.lower, bounds.upper
+    if lower is None or upper is None:
+        target = lower if lower is not None else upper
+        assert target is not None
+        return pl.when(value == float(target)).then(pl.lit("on target")).otherwise(_from(value, target, "target"))
+    return (
+        pl.when(value < float(lower))
+        .then(_from(value, lower, _digits(lower)))
+        .when(value > float(upper))
+        .then(_from(value, upper, _digits(upper)))
+        .otherwise(pl.lit(f"within {_digits(lower)} to {_digits(upper)}"))
+    )
+
+
+def _from(value: pl.Expr, bound: Decimal, name: str) -> pl.Expr:
+    side = pl.when(value > float(bound)).then(pl.lit(f" above {name}")).otherwise(pl.lit(f" below {name}"))
+    if bound == 0:
+        return pl.concat_str(value.abs().cast(pl.String), side)
+    share = ((value - float(bound)) / abs(float(bound)) * 100).abs()
+    shown = pl.concat_str(share.round(1).cast(pl.String), pl.lit(" %"))
+    return pl.concat_str(pl.when(share < _LEAST_SHOWN).then(pl.lit("less than 0.1 %")).otherwise(shown), side)
+
+
+def _digits(bound: Decimal | None) -> str:
+    return "" if bound is None else format(bound, "f")
+
+
+def _applies(objective: Objective, calendar: Calendar) -> pl.Expr:
+    conditions: list[pl.Expr] = []
+    for name, value in objective.where.items():
+        column = pl.col(f"dim.{name}")
+        conditions.append(column.is_null() if value == NULL else (column == value).fill_null(False))
+    if objective.valid_from is not None:
+        conditions.append(pl.col("window_end") > _local_midnight_us(objective.valid_from, calendar.timezone))
+    return pl.all_horizontal(conditions) if conditions else pl.lit(True)
+
+
+def _local_midnight_us(day: str, timezone: str) -> int:
+    midnight = datetime.combine(date.fromisoformat(day), datetime.min.time(), tzinfo=ZoneInfo(timezone))
+    return (midnight - _EPOCH) // _MICROSECOND
+
+
+def _unfinished(frame: pl.DataFrame, kpi: Kpi) -> pl.Expr:
+    """Whether the calendar grain of the row's window is not over yet."""
+    match kpi.window:
+        case Tumble(grain=None):
+            return pl.lit(False)
+        case Tumble():
+            return pl.col("state") == "open"
+        case Cumulate(grain=grain):
+            ends: Sequence[int] = frame["window_end"].unique().to_list()
+            whole = [end_us for end_us in ends if _starts_grain(end_us, grain, kpi.calendar)]
+            return (pl.col("state") == "open") | ~pl.col("window_end").is_in(whole)
+        case _:
+            return pl.lit(False)
+
+
+def _starts_grain(time_us: int, grain: Grain, calendar: Calendar) -> bool:
+    """Whether a local day, week, month, quarter or fiscal year begins at this instant."""
+    zone = ZoneInfo(calendar.timezone)
+    instant = _EPOCH + time_us * _MICROSECOND
+    day = instant.astimezone(zone).date()
+    if (instant - _MICROSECOND).astimezone(zone).date() == day:
+        return False
+    if grain == "day":
+        return True
+    if grain == "week":
+        return day.weekday() == calendar.week_start
+    return day.day == 1 and (day.month - calendar.fiscal_year_start) % _MONTHS_OF[grain] == 0

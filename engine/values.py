@@ -1,0 +1,202 @@
+"""A KPI's values as rows, and as the JSON object that Kafka, the API and the streams carry.
+
+A frame of values has one row per revision of one series' value in one window, in the columns of `columns`:
+
+- ``h`` UInt64: the series; ``dims`` String: its key form (``region=EU``, ``-`` without dimensions)
+- ``dim.<name>`` String: each dimension as text, null where the dimension is null
+- ``window_start``, ``window_end`` Int64: microseconds since the epoch, end excluded
+- ``state`` String: open, closed, revised; ``revision``, ``progress``, ``samples`` Int64
+- ``value`` String: JSON text with all digits, or null with a ``reason``
+- ``watermark`` Int64: microseconds since the epoch
+- ``target`` String, ``status`` String (ok, warning, critical), ``status_reason`` String: filled by `engine.targets`
+- ``compare_value`` String (as ``value``), ``compare_change`` Float64 (a share: 0.055 is 5.5 % up)
+- ``final_after`` Int64: the event time in microseconds after which the value can change no more
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+OTHER: Final = "__other__"
+NULL: Final = "__null__"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# What datetime can hold, one day within: local times of year 1 and 9999 must not fall off the edge.
+_EARLIEST_US: Final = -62_135_510_400_000_000
+_LATEST_US: Final = 253_402_214_400_000_000
+_TO_ESCAPE: Final = r'["\\\x00-\x1f]'
+
+
+@dataclass(frozen=True, slots=True)
+class KpiFacts:
+    """What all values of a KPI share as long as its definition lasts. ``length_us`` is its longest window."""
+
+    name: str
+    dimensions: tuple[tuple[str, str], ...]  # (name, kind) in catalog order
+    unit: str | None
+    timezone: str
+    definition: str  # 12 hex digits
+    definition_sequence: int
+    favorable: str | None
+    title: str
+    owner: str | None
+    goal: str | None
+    category: str | None
+    indicator: str | None
+    length_us: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ValueRows:
+    """Values of one KPI; the module's docstring lists the frame's columns."""
+
+    kpi: KpiFacts
+    frame: pl.DataFrame
+
+
+def columns(dimensions: tuple[str, ...]) -> dict[str, pl.DataType]:
+    """Names and types of a frame of values with these dimensions."""
+    text, whole = pl.String(), pl.Int64()
+    return {
+        "h": pl.UInt64(),
+        "dims": text,
+        **{f"dim.{name}": text for name in dimensions},
+        "window_start": whole,
+        "window_end": whole,
+        "state": text,
+        "revision": whole,
+        "progress": whole,
+        "value": text,
+        "reason": text,
+        "samples": whole,
+        "watermark": whole,
+        "target": text,
+        "status": text,
+        "status_reason": text,
+        "compare_value": text,
+        "compare_change": pl.Float64(),
+        "final_after": whole,
+    }
+
+
+def render(rows: ValueRows) -> list[tuple[bytes, bytes]]:
+    """The key and the JSON object of each row, in the rows' order, as `NAME.values` carries them."""
+    texts = rows.frame.select(record_key(rows.kpi), json_object(rows))
+    keys, objects = (column.cast(pl.Binary).to_list() for column in texts.get_columns())
+    return list(zip(keys, objects, strict=True))
+
+
+def record_key(kpi: KpiFacts) -> pl.Expr:
+    """The Kafka key ``<kpi>|<dims>``; column ``key``."""
+    return pl.concat_str(pl.lit(f"{kpi.name}|"), "dims").alias("key")
+
+
+def json_object(rows: ValueRows) -> pl.Expr:
+    """The value as one line of JSON; column ``json``. It fits this frame only: the distinct times are built in."""
+    kpi, frame = rows.kpi, rows.frame
+    null = pl.lit("null")
+    change = pl.col("compare_change")
+    compare = pl.concat_str(
+        pl.lit('{"value":'),
+        pl.col("compare_value").fill_null("null"),
+        pl.lit(',"change":'),
+        pl.when(change.is_finite()).then(change.cast(pl.String)).otherwise(null),
+        pl.lit("}"),
+    )
+    has_compare = pl.col("compare_value").is_not_null() | change.is_not_null()
+    return pl.concat_str(
+        pl.lit(f'{{"kpi":{json.dumps(kpi.name)},"dims":{{'),
+        *_dimension_members(kpi, frame),
+        pl.lit('},"window":{"start":"'),
+        local_time(frame["window_start"], kpi.timezone),
+        pl.lit('","end":"'),
+        local_time(frame["window_end"], kpi.timezone),
+        pl.lit('"},"state":"'),
+        "state",
+        pl.lit('","revision":'),
+        pl.col("revision").cast(pl.String),
+        pl.lit(',"progress":'),
+        pl.col("progress").cast(pl.String),
+        pl.lit(',"value":'),
+        pl.col("value").fill_null("null"),
+        pl.lit(',"reason":'),
+        _quoted(frame, "reason"),
+        pl.lit(',"samples":'),
+        pl.col("samples").cast(pl.String),
+        pl.lit(',"watermark":'),
+        _quote(utc_time(frame["watermark"])).fill_null("null"),
+        pl.lit(f',"definition":"{kpi.definition}","unit":{json.dumps(kpi.unit)},"target":'),
+        pl.col("target").fill_null("null"),
+        pl.lit(',"status":'),
+        _quoted(frame, "status"),
+        pl.lit(',"status_reason":'),
+        _quoted(frame, "status_reason"),
+        pl.lit(',"pace":null,"compare":'),
+        pl.when(has_compare).then(compare).otherwise(null),
+        pl.lit(',"final_after":'),
+        _quote(local_time(frame["final_after"], kpi.timezone)).fill_null("null"),
+        pl.lit("}"),
+    ).alias("json")
+
+
+def local_time(times: pl.Series, timezone: str) -> pl.Expr:
+    """``2026-10-24T00:00:00+02:00`` of each time in microseconds; null where null or beyond the years 1 to 9999."""
+    zone = ZoneInfo(timezone)
+    return _texts_of(times, lambda time_us: _iso(time_us, zone))
+
+
+def utc_time(times: pl.Series) -> pl.Expr:
+    """``2026-11-22T22:41:07Z`` of each time in microseconds; null where null or beyond the years 1 to 9999."""
+    return _texts_of(times, lambda time_us: _iso(time_us, UTC).replace("+00:00", "Z"))
+
+
+def _texts_of(times: pl.Series, text: Callable[[int], str]) -> pl.Expr:
+    """Many rows share few times, so each distinct one is written once."""
+    distinct = [time_us for time_us in times.unique().to_list() if time_us is not None]
+    texts = {time_us: text(time_us) for time_us in distinct if _EARLIEST_US <= time_us <= _LATEST_US}
+    if len(texts) == 1 and len(distinct) == 1 and not times.has_nulls():
+        return pl.lit(texts[distinct[0]])
+    return pl.lit(times).replace_strict(texts, default=None, return_dtype=pl.String)
+
+
+@functools.lru_cache(maxsize=4096)
+def _iso(time_us: int, zone: tzinfo) -> str:
+    return (_EPOCH + timedelta(microseconds=time_us)).astimezone(zone).isoformat()
+
+
+def _quote(text: pl.Expr) -> pl.Expr:
+    return pl.concat_str(pl.lit('"'), text, pl.lit('"'))
+
+
+def _quoted(frame: pl.DataFrame, column: str) -> pl.Expr:
+    """A column as JSON strings, ``null`` where null. Escaping is a Python call a row, so only rows that need it pay."""
+    texts = frame[column]
+    if texts.null_count() == len(texts):
+        return pl.lit("null")
+    plain = _quote(pl.col(column)).fill_null("null")
+    to_escape = texts.str.contains(_TO_ESCAPE)
+    if not to_escape.any():
+        return plain
+    escaped = pl.col(column).map_elements(lambda text: json.dumps(text, ensure_ascii=False), return_dtype=pl.String)
+    return pl.when(pl.lit(to_escape)).then(escaped).otherwise(plain)
+
+
+def _dimension_members(kpi: KpiFacts, frame: pl.DataFrame) -> list[pl.Expr]:
+    """``"name":value`` of each dimension. The folded rest is the string ``__other__`` whatever the dimension's type."""
+    members: list[pl.Expr] = []
+    for position, (name, kind) in enumerate(kpi.dimensions):
+        column = f"dim.{name}"
+        value = pl.col(column)
+        members.append(pl.lit(f"{',' if position else ''}{json.dumps(name)}:"))
+        if kind == "string":
+            members.append(_quoted(frame, column))
+        else:
+            members.append(pl.when(value == OTHER).then(pl.lit(f'"{OTHER}"')).otherwise(value.fill_null("null")))
+    return members
