@@ -135,7 +135,7 @@ class Windows(ABC):
         return self._ends.between(after_us, upto_us)
 
     def _ends_after_panes(self, panes: Times, last_end: int) -> Times:
-        """Ends up to ``last_end`` of windows that may contain these ascending panes; long stretches without are left out."""
+        """Ends up to ``last_end`` of windows that may contain these ascending panes, without long empty stretches."""
         gap_us = max(self.max_length_us, _SPARSE_STEPS * self.max_step_us)
         breaks = np.flatnonzero(np.diff(panes) > gap_us)
         firsts = panes[np.concatenate(([0], breaks + 1))].tolist()

@@ -72,7 +72,7 @@ class Zone:
 
     @property
     def alignment_us(self) -> int:
-        """The longest pane that divides what `to_utc` makes of full hours: gcd of 1 h, the offsets and all gaps' ends."""
+        """The longest pane that divides what `to_utc` makes of full hours: gcd of 1 h, offsets and all gaps' ends."""
         return math.gcd(HOUR_US, *self.offsets_us.tolist(), *self._gaps_us().tolist())
 
     def _gaps_us(self) -> Times:
