@@ -1,9 +1,9 @@
 """Series: one combination of dimension values, known by a stable 64-bit hash.
 
 The hash of a series is xxh64, seed 0, of its canonical bytes: for each dimension in order a tag byte and a payload,
-``00`` null, ``01`` string: length as u32 little endian and UTF-8, ``02`` integer: i64 little endian, ``03`` boolean: 00 or 01.
-``OTHER`` (all ones) is kept for the row that takes what is above a cap; a series that hashes to it takes the number below.
-Without dimensions there is one series, whose hash is 0.
+``00`` null, ``01`` string: length as u32 little endian and UTF-8, ``02`` integer: i64 little endian, ``03`` boolean: 00
+or 01. ``OTHER`` (all ones) is kept for the row that takes what is above a cap; a series that hashes to it takes the
+number below. Without dimensions there is one series, whose hash is 0.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ def buckets_of(h: pl.Expr, buckets: int) -> pl.Expr:
 class Directory:
     """The series of one set of dimensions that were seen: their values by hash. It only grows."""
 
-    def __init__(self, dimensions: Sequence[tuple[str, str]]) -> None:
-        self.dimensions = tuple(dimensions)
-        self.names = [name for name, _ in self.dimensions]
-        self.kinds = [kind for _, kind in self.dimensions]
+    def __init__(self, names: Sequence[str], kinds: Sequence[str]) -> None:
+        self.dimensions = tuple(zip(names, kinds, strict=True))
+        self.names = list(names)
+        self.kinds = list(kinds)
         self.schema: dict[str, pl.DataType] = {name: TYPES[kind] for name, kind in self.dimensions}
         self._fixed_width = bool(self.kinds) and "string" not in self.kinds
         self._hashed: dict[object, int] = {}  # values -> hash, where strings or nulls are involved
@@ -90,7 +90,7 @@ class Directory:
         dims = dims.select(self.names)
         if self._fixed_width and not any(dims.null_count().row(0)):
             h = _hash_fixed(self.kinds, dims)
-            self.learn(h, dims)
+            self._learn(h, dims)
             return pl.Series("h", h)
         keys: list[object] = dims.to_series().to_list() if len(self.names) == 1 else list(dims.iter_rows())
         found: list[int | None] = list(map(self._hashed.get, keys))
@@ -100,12 +100,15 @@ class Directory:
                 self._hashed[key] = series_hash(kinds, (key,) if single else key)  # type: ignore[arg-type]
             missing = pl.Series([h is None for h in found])
             series = pl.Series("h", list(map(self._hashed.__getitem__, keys)), dtype=pl.UInt64)
-            self.learn(series.filter(missing).to_numpy(), dims.filter(missing))
+            self._learn(series.filter(missing).to_numpy(), dims.filter(missing))
             return series
         return pl.Series("h", found, dtype=pl.UInt64)
 
-    def learn(self, h: Hashes, dims: pl.DataFrame) -> None:
-        """Remembers the dimension values of hashes, for those not yet known. ``OTHER`` and repetitions are fine."""
+    def learn(self, series: pl.DataFrame) -> None:
+        """Remembers ``h`` and its typed dimension values, where not yet known. ``OTHER`` and repetitions are fine."""
+        self._learn(series["h"].to_numpy(), series)
+
+    def _learn(self, h: Hashes, dims: pl.DataFrame) -> None:
         if not self.names or not len(h):
             return
         new = ~self.knows(h)
@@ -130,17 +133,22 @@ class Directory:
 
     def values(self, h: pl.Series) -> pl.DataFrame:
         """The typed dimension values of each hash; all null for ``OTHER`` and for unknown ones."""
+        if not self.names:
+            return pl.DataFrame(height=len(h))
         at = self._positions(h.to_numpy())
-        rows = pl.Series(at).replace(-1, None) if (at < 0).any() else pl.Series(at)
-        frame = self.frame.drop("h")
-        return frame.select(pl.all().gather(rows)) if self.names else pl.DataFrame(height=len(h))
+        rows = pl.Series(at)
+        if (at < 0).any():
+            rows = rows.replace(-1, None)
+        return self.frame.select(pl.col(self.names).gather(rows))
 
     def lookup(self, h: pl.Series) -> pl.DataFrame:
         """The dimension values of each hash as text (String), a null dimension null, ``OTHER`` as ``__other__``.
 
-        A literal ``__other__`` or ``__null__`` in the data gets a backslash before it (and one with backslashes, one more).
+        A literal ``__other__`` or ``__null__`` in the data gets a backslash before it (one with backslashes, one more).
         """
-        other = (h == OTHER).alias("is_other")
+        if not self.names:
+            return pl.DataFrame(height=len(h))
+        other = h == OTHER
         text = self.values(h).select(pl.all().cast(pl.String))
         escaped = [
             pl.when(other).then(pl.lit(OTHER_TEXT)).otherwise(pl.col(name).str.replace(_RESERVED, r"\${1}")).alias(name)

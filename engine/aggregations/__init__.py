@@ -1,4 +1,4 @@
-"""Aggregations, one file each. A new one is a subclass of ``Aggregation`` with a ``name``, in a file of this package."""
+"""Aggregations, one file each. To add one, put a subclass of ``Aggregation`` with a ``name`` into a file here."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def registry() -> Mapping[str, type[Aggregation]]:
 
 
 def aggregation_for(metric: Metric, value: FieldType | None) -> Aggregation:
-    """The aggregation of a metric over values of a type (None: no expression). ValueError where the type does not fit."""
+    """The aggregation of a metric over values of a type (None: no expression). ValueError where they do not fit."""
     return registry()[metric.agg](metric, value)

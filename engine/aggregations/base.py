@@ -67,7 +67,7 @@ class Aggregation(ABC):
     ) -> pl.Series:
         """The value of each row as the text of a JSON number (String), null where there is none.
 
-        ``items`` are the merged items of a sketch, joined to the rows by ``keys``; ``elapsed_us`` is read by rates only.
+        ``items`` are the merged items of a sketch, joined to the rows by ``keys``; only rates read ``elapsed_us``.
         """
 
     def numeric(

@@ -1,11 +1,11 @@
 """Sums that are exact and never wrap: values as integers, added up in one or two 128-bit lanes.
 
 - integers, booleans and decimals of up to 18 digits are below 2^63, so that 2^63 of them fit one lane;
-- wider decimals, and doubles scaled by 2^40 (below 2^120), are split at 2^62 into ``hi`` and ``lo``, value = hi 2^62 + lo,
-  each lane below 2^66 an event.
+- wider decimals, and doubles scaled by 2^40 (below 2^120), are split at 2^62 into ``hi`` and ``lo``,
+  value = hi 2^62 + lo, each lane below 2^66 an event.
 
-A double outside the range (|x| >= 2^80 or not finite; fields are refused as such, but an expression may yield one) marks its
-sum as out of range: its result is null while ``n`` is not 0. Polars sums of 128-bit integers wrap silently, hence the care.
+A double outside the range (|x| >= 2^80 or not finite; fields are refused as such, but an expression may yield one)
+marks its sum as out of range: its result is null while ``n`` is not 0. Polars wraps 128-bit sums silently.
 """
 
 from __future__ import annotations

@@ -27,8 +27,10 @@ def state_type(value: FieldType) -> pl.DataType:
 
 
 def as_state(value: pl.Expr, kind: str) -> pl.Expr:
-    """The value as its state column holds it. Adding 0 makes -0.0 and 0.0 the same, whichever comes first."""
-    return value + 0.0 if kind == "number" else value.to_physical().cast(_STATES[kind])
+    """The value as its state column holds it. -0.0 becomes 0.0, so that it does not matter which comes first."""
+    if kind == "number":
+        return pl.when(value == 0).then(0.0).otherwise(value)
+    return value.to_physical().cast(_STATES[kind])
 
 
 def state_text(frame: pl.DataFrame, name: str, value: FieldType) -> pl.Series:

@@ -1,4 +1,4 @@
-"""sum: exact for integers and decimals; for doubles exact from their scaling by 2^40 on. Null over nothing, as in SQL."""
+"""sum: exact for integers and decimals, for doubles from their scaling by 2^40 on. Null over nothing, as in SQL."""
 
 from __future__ import annotations
 
