@@ -1,0 +1,27 @@
+"""What tests read back from Kafka with a plain client."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+MakeTopic = Callable[..., Awaitable[str]]
+
+
+async def read_all(brokers: str, topic: str, partitions: int = 1) -> list[ConsumerRecord[bytes, bytes]]:
+    """Every record of a topic, partition by partition, from its start to its end now."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        tps = [TopicPartition(topic, partition) for partition in range(partitions)]
+        consumer.assign(tps)
+        ends = await consumer.end_offsets(tps)
+        found: list[ConsumerRecord[bytes, bytes]] = []
+        for tp in tps:
+            while await consumer.position(tp) < ends[tp]:
+                found.extend((await consumer.getmany(tp, timeout_ms=1000)).get(tp, []))
+        return found
+    finally:
+        await consumer.stop()
