@@ -1,0 +1,202 @@
+"""From merged windows to KPI values: terms, ratios, derived expressions, the compared window, empty series.
+
+Frames here are keyed (w, bucket, h): the window's number in the spans asked for, the hash bucket, the series.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from fractions import Fraction
+
+import numpy as np
+import polars as pl
+
+from engine.aggregations.numerals import plain, quotient
+from engine.catalog.model import Offset
+from engine.event_time.windows import Spans
+from engine.expressions import ZeroDenominator
+from engine.pane_store import Merged, PaneStore
+from engine.plan import Column, KpiPlan, Term
+
+KEYS = ["w", "bucket", "h"]
+_ALL_DIGITS = Context(prec=400)
+
+
+@dataclass(slots=True)
+class KpiEvaluator:
+    """Values of one KPI out of the pane stores of its views."""
+
+    plan: KpiPlan
+    stores: Mapping[str, PaneStore]
+
+    def evaluate(
+        self, spans: Spans, watermark_us: int, *, series: pl.DataFrame | None = None, succeeding: bool = False
+    ) -> pl.DataFrame:
+        """KEYS, value, reason, samples, compare_value, compare_change, progress of the series that have events in each window.
+
+        With ``succeeding``, the first of the spans only tells which series the second one had before it: it is not in the answer, and a
+        series that has events in a window and none in the next is there with ``samples`` 0 (protocol rule 11). ``series`` (bucket, h)
+        narrows the answer. A rate is taken over the part of its window that has passed at ``watermark_us``.
+        """
+        merged = self._merge(spans, None, series)
+        keys = self._present(merged)
+        if succeeding:
+            after = keys.with_columns(pl.col("w") + 1).filter(pl.col("w") < len(spans))
+            keys = pl.concat([keys, after]).unique().filter(pl.col("w") > 0)
+        keys = keys.sort(KEYS)
+        elapsed = _elapsed(keys, spans, watermark_us)
+        frame = pl.concat([keys, self._values(keys, merged, elapsed)], how="horizontal")
+        progress = [part.progress for part in merged.values()]
+        if self.plan.kpi.compare is not None:
+            earlier = self._merge(spans, self.plan.kpi.compare, series)
+            frame = frame.with_columns(self._values(keys, earlier, elapsed)["value"].alias("compare_value"))
+            progress += [part.progress for part in earlier.values()]
+        else:
+            frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias("compare_value"))
+        change = (pl.col("value").cast(pl.Float64) / pl.col("compare_value").cast(pl.Float64) - 1).round(6)
+        frame = frame.with_columns(pl.when(change.is_finite()).then(change).alias("compare_change"))
+        summed = pl.concat(progress).group_by("w", "bucket").agg(pl.col("progress").sum())
+        return frame.join(summed, on=["w", "bucket"], how="left", maintain_order="left").with_columns(
+            pl.col("progress").fill_null(0)
+        )
+
+    # -- terms ------------------------------------------------------------------------------------------------------------------
+
+    def _merge(
+        self, spans: Spans, shift: Offset | None, series: pl.DataFrame | None
+    ) -> dict[tuple[str, Offset | None], Merged]:
+        """The merged windows of every (view, offset) among the terms, the windows moved back by ``shift`` first."""
+        columns: dict[tuple[str, Offset | None], dict[str, Column]] = {}
+        for term in self.plan.terms:
+            columns.setdefault((term.view.id, term.offset), {})[term.column.id] = term.column
+        base = self.plan.windows.shifted(spans, shift) if shift is not None else spans
+        numbers = np.arange(len(spans), dtype=np.int64)
+        merged = {}
+        for (view, offset), wanted in columns.items():
+            at = self.plan.windows.shifted(base, offset) if offset is not None else base
+            merged[view, offset] = self.stores[view].windows(
+                numbers, at.start_us, at.end_us, list(wanted.values()), series
+            )
+        return merged
+
+    def _present(self, merged: Mapping[tuple[str, Offset | None], Merged]) -> pl.DataFrame:
+        found = [
+            merged[term.view.id, term.offset].rows.filter(pl.col(term.column.samples) > 0).select(KEYS)
+            for term in self.plan.terms
+            if term.offset is None or all(other.offset is not None for other in self.plan.terms)
+        ]
+        return pl.concat(found).unique(KEYS)
+
+    def _values(
+        self, keys: pl.DataFrame, merged: Mapping[tuple[str, Offset | None], Merged], elapsed: pl.DataFrame
+    ) -> pl.DataFrame:
+        """value, reason, samples, one row for each row of ``keys``."""
+        terms = self.plan.terms
+        rows = {
+            (term.view.id, term.offset): keys.join(
+                merged[term.view.id, term.offset].rows, on=KEYS, how="left", maintain_order="left"
+            ).with_columns(elapsed["_elapsed"])
+            for term in terms
+        }
+        samples = pl.DataFrame(
+            [
+                rows[term.view.id, term.offset][term.column.samples].fill_null(0).alias(str(index))
+                for index, term in enumerate(terms)
+            ]
+        ).select(pl.min_horizontal(pl.all()).alias("samples"))["samples"]
+        if self.plan.kpi.type == "simple":
+            value = self._text(terms[0], rows, merged)
+            reason = value.is_null()
+            return pl.DataFrame({"value": value, "samples": samples}).select(
+                "value", pl.when(reason).then(pl.lit("no_data")).otherwise(None).alias("reason"), "samples"
+            )
+        numbers = [self._fractions(term, rows, merged) for term in terms]
+        values, reasons = self._combine(numbers, keys.height)
+        return pl.DataFrame(
+            {
+                "value": pl.Series(values, dtype=pl.String),
+                "reason": pl.Series(reasons, dtype=pl.String),
+                "samples": samples,
+            }
+        )
+
+    def _text(
+        self,
+        term: Term,
+        rows: Mapping[tuple[str, Offset | None], pl.DataFrame],
+        merged: Mapping[tuple[str, Offset | None], Merged],
+    ) -> pl.Series:
+        items = merged[term.view.id, term.offset].items.get(term.column.id)
+        result = term.column.aggregation.result(
+            rows[term.view.id, term.offset], term.column.id, items, KEYS, pl.col("_elapsed")
+        )
+        fill = term.column.metric.fill_nulls_with
+        return result if fill is None else result.fill_null(_plain(fill))
+
+    def _fractions(
+        self,
+        term: Term,
+        rows: Mapping[tuple[str, Offset | None], pl.DataFrame],
+        merged: Mapping[tuple[str, Offset | None], Merged],
+    ) -> list[Fraction | None]:
+        items = merged[term.view.id, term.offset].items.get(term.column.id)
+        frame = rows[term.view.id, term.offset]
+        found = term.column.aggregation.numeric(frame, term.column.id, items, KEYS, pl.col("_elapsed"))
+        fill = term.column.metric.fill_nulls_with
+        if fill is None:
+            return found
+        default = Fraction(fill)
+        return [default if number is None else number for number in found]
+
+    def _combine(
+        self, numbers: Sequence[Sequence[Fraction | None]], height: int
+    ) -> tuple[list[str | None], list[str | None]]:
+        values: list[str | None] = []
+        reasons: list[str | None] = []
+        derived = self.plan.derived
+        names = [(term.metric, term.offset) for term in self.plan.terms]
+        divides = derived is None or derived.divides
+        for row in range(height):
+            parts = [column[row] for column in numbers]
+            try:
+                if derived is not None:
+                    value = derived.evaluate(dict(zip(names, parts, strict=True)))
+                else:
+                    value = _ratio(parts[0], parts[1])
+            except ZeroDenominator:
+                values.append(None)
+                reasons.append("zero_denominator")
+                continue
+            values.append(None if value is None else number_text(value, divided=divides))
+            reasons.append("no_data" if value is None else None)
+        return values, reasons
+
+
+def number_text(value: Fraction, *, divided: bool) -> str:
+    """All digits of what was only added and multiplied; 12 significant digits, half even, of a quotient (catalog.md, Exact forms)."""
+    denominator = value.denominator
+    for factor in (2, 5):
+        while denominator % factor == 0:
+            denominator //= factor
+    if divided or denominator != 1:
+        return quotient(value.numerator, value.denominator)
+    return plain(_ALL_DIGITS.divide(Decimal(value.numerator), Decimal(value.denominator)))
+
+
+def _ratio(numerator: Fraction | None, denominator: Fraction | None) -> Fraction | None:
+    if denominator is None:
+        return None
+    if denominator == 0:
+        raise ZeroDenominator
+    return None if numerator is None else numerator / denominator
+
+
+def _elapsed(keys: pl.DataFrame, spans: Spans, watermark_us: int) -> pl.DataFrame:
+    lengths = np.maximum(np.minimum(spans.end_us, watermark_us) - spans.start_us, 1)
+    return pl.DataFrame({"_elapsed": lengths[keys["w"].to_numpy()]})
+
+
+def _plain(value: Decimal) -> str:
+    return format(value, "f")

@@ -1,0 +1,131 @@
+"""The small records beside the blocks: manifests, heartbeats, window states. MessagePack, versioned; an unknown version is refused.
+
+Offsets are *next* offsets: everything below is folded in, nothing at or above (protocol.md). Times are microseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Literal, TypeVar
+
+import msgspec
+
+from engine.blocks import UnknownVersion
+
+VERSION = 1
+RecordKind = Literal[2, 4, 5, 6, 7]
+HEARTBEAT: RecordKind = 2
+SEGMENT: RecordKind = 4
+MANIFEST: RecordKind = 5
+ASSIGNMENT: RecordKind = 6
+WINDOWS: RecordKind = 7
+T = TypeVar("T", "Manifest", "Heartbeat", "MergeManifest", "Revisions")
+_HEAD = struct.Struct(">BB")
+_ENTRY = struct.Struct(">BBIQQ")
+
+
+class DecisionSettings(msgspec.Struct, frozen=True):
+    """What decided whether an event counts; events folded before a restart are judged by these again (protocol rule 2)."""
+
+    fields: str
+    allowed_lateness_us: int
+    dedupe_us: int | None
+    delay_us: int
+    max_future_us: int
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What is durable of one source partition: written after its blocks and partials were acknowledged (protocol rule 1)."""
+
+    offset: int
+    highest_us: int  # highest accepted event time; NEVER where there was none
+    floor_us: int
+    topic_id: str
+    partitions: int
+    decision: DecisionSettings
+    since_us: dict[str, int]  # "view/column" -> history before this event time is missing
+    epoch: int = 0
+    version: int = VERSION
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """How far one source partition is, told to every merge partition after the partials it speaks for (protocol rule 7)."""
+
+    source: str
+    partition: int
+    partitions: int
+    epoch: int
+    offset: int
+    watermark_us: int
+    floor_us: int
+    idle: bool = False
+    clock_us: int | None = None  # where the wall clock puts the watermark of an idle partition
+    empty: bool = False  # at its end and never had an event: neutral
+    behind: bool = False  # there is more to read than a flush holds
+    since_us: dict[str, int] = {}
+    version: int = VERSION
+
+
+class MergeManifest(msgspec.Struct, frozen=True):
+    """What is durable of one partials partition: written after its values were acknowledged (protocol rule 12)."""
+
+    offset: int
+    heartbeats: list[Heartbeat]
+    published_us: dict[str, int]  # KPI definition -> publish time up to which windows were published
+    closed_us: dict[str, int]  # KPI definition -> window end up to which windows were closed
+    merged_us: dict[str, int]  # source -> merged watermark
+    dropped_us: dict[str, int]  # view -> panes ending at or before this are gone
+    version: int = VERSION
+
+
+class Revisions(msgspec.Struct, frozen=True):
+    """Revisions above 1 of one window of one KPI: series hash -> revision."""
+
+    of: dict[int, int]
+    version: int = VERSION
+
+
+def encode(record: Manifest | Heartbeat | MergeManifest | Revisions) -> bytes:
+    return msgspec.msgpack.encode(record)
+
+
+def _decode(kind: type[T], raw: bytes) -> T:
+    record = msgspec.msgpack.decode(raw, type=kind)
+    if record.version != VERSION:
+        raise UnknownVersion(f"{kind.__name__} of version {record.version}; this program reads version {VERSION}")
+    return record
+
+
+def decode_manifest(raw: bytes) -> Manifest:
+    return _decode(Manifest, raw)
+
+
+def decode_heartbeat(raw: bytes) -> Heartbeat:
+    return _decode(Heartbeat, raw)
+
+
+def decode_merge_manifest(raw: bytes) -> MergeManifest:
+    return _decode(MergeManifest, raw)
+
+
+def decode_revisions(raw: bytes) -> Revisions:
+    return _decode(Revisions, raw)
+
+
+def record_key(kind: RecordKind, partition: int, position: int = 0, epoch: int = 0, name: str = "") -> bytes:
+    """Key of a record that is not a block: kind, version, partition, a position within it (offset, window end), epoch, name."""
+    return _ENTRY.pack(kind, VERSION, partition, position, epoch) + name.encode()
+
+
+def record_kind(key: bytes) -> int:
+    """The kind byte of any key of the engine's topics. Raises `UnknownVersion`."""
+    kind, version = _HEAD.unpack_from(key)
+    if version != VERSION:
+        raise UnknownVersion(f"a record key of version {version}; this program reads version {VERSION}")
+    return int(kind)
+
+
+def split_key(key: bytes) -> tuple[int, int, int, int, str]:
+    """(kind, partition, position, epoch, name) of a key made by `record_key`."""
+    kind, _, partition, position, epoch = _ENTRY.unpack_from(key)
+    return kind, partition, position, epoch, key[_ENTRY.size :].decode()
