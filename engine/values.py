@@ -146,6 +146,12 @@ def json_object(rows: ValueRows) -> pl.Expr:
     ).alias("json")
 
 
+def dimension_object(rows: ValueRows) -> pl.Expr:
+    """The dimensions alone as a JSON object; it fits this frame only."""
+    members = _dimension_members(rows.kpi, rows.frame)
+    return pl.concat_str(pl.lit("{"), *members, pl.lit("}")) if members else pl.lit("{}")
+
+
 def local_time(times: pl.Series, timezone: str) -> pl.Expr:
     """``2026-10-24T00:00:00+02:00`` of each time in microseconds; null where null or beyond the years 1 to 9999."""
     zone = ZoneInfo(timezone)

@@ -1,0 +1,133 @@
+"""Every name that other programs and people may rely on, in one place: topics, headers, Redis keys, metrics.
+
+``NAME`` in the comments is the catalog's name. The names are a promise: changing one breaks dashboards and readers.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+# --- Kafka -----------------------------------------------------------------------------------------------------------
+
+DeadLetterHeader = Literal[
+    "kpi.errors.topic",
+    "kpi.errors.partition",
+    "kpi.errors.offset",
+    "kpi.errors.stage",
+    "kpi.errors.reason",
+    "kpi.errors.message",
+]
+DEAD_LETTER_HEADERS: Final[tuple[DeadLetterHeader, ...]] = (
+    "kpi.errors.topic",
+    "kpi.errors.partition",
+    "kpi.errors.offset",
+    "kpi.errors.stage",
+    "kpi.errors.reason",
+    "kpi.errors.message",
+)
+
+
+def dead_letter_topic(source_topic: str) -> str:
+    return f"{source_topic}.dlq"
+
+
+def partials_topic(name: str) -> str:
+    return f"{name}.partials"
+
+
+def values_topic(name: str) -> str:
+    return f"{name}.values"
+
+
+def definitions_topic(name: str) -> str:
+    return f"{name}.definitions"
+
+
+def alerts_topic(name: str) -> str:
+    return f"{name}.alerts"
+
+
+def changelog_topic(name: str, table: str) -> str:
+    return f"{name}-{table}-changelog"
+
+
+def consumer_group(name: str) -> str:
+    """Consumer group and application id: two catalogs can run beside each other."""
+    return name
+
+
+# --- Redis -----------------------------------------------------------------------------------------------------------
+# The braces are literal: a cluster hashes what is between them only, so all keys of a KPI share a slot.
+
+
+def redis_prefix(name: str, kpi: str) -> str:
+    """What the keys of one KPI begin with; the rest is one of the kinds below."""
+    return f"kpi:{name}:{{{kpi}}}:"
+
+
+def redis_current(name: str, kpi: str, dims: str) -> str:
+    """Hash: the fields of the newest value of a series."""
+    return f"{redis_prefix(name, kpi)}current:{dims}"
+
+
+def redis_index(name: str, kpi: str) -> str:
+    """Sorted set: dims by window end in epoch milliseconds."""
+    return f"{redis_prefix(name, kpi)}index"
+
+
+def redis_rank(name: str, kpi: str) -> str:
+    """Sorted set: dims of the newest window by value. The folded rest (`__other__`) is not ranked."""
+    return f"{redis_prefix(name, kpi)}rank"
+
+
+def redis_newest(name: str, kpi: str) -> str:
+    """String: which window the rank is of, as the first two parts of the order of values."""
+    return f"{redis_prefix(name, kpi)}newest"
+
+
+def redis_history(name: str, kpi: str, dims: str) -> str:
+    """Stream, capped: the values of past windows. Entries hold ``order`` and ``json``."""
+    return f"{redis_prefix(name, kpi)}history:{dims}"
+
+
+def redis_updates(name: str, kpi: str) -> str:
+    """Stream, capped: every change of any series. Entries hold ``dims`` and ``json``."""
+    return f"{redis_prefix(name, kpi)}updates"
+
+
+def redis_alerts(name: str) -> str:
+    """Hash: active alerts."""
+    return f"kpi:{name}:alerts"
+
+
+# --- Prometheus ------------------------------------------------------------------------------------------------------
+
+KPI_VALUE: Final = "streamgauge_kpi_value"
+KPI_TARGET: Final = "streamgauge_kpi_target"
+KPI_STATUS: Final = "streamgauge_kpi_status"
+KPI_SAMPLES: Final = "streamgauge_kpi_samples"
+KPI_WINDOW_END: Final = "streamgauge_kpi_window_end_timestamp_seconds"
+KPI_WATERMARK: Final = "streamgauge_kpi_watermark_timestamp_seconds"
+KPI_INFO: Final = "streamgauge_kpi_info"
+KPI_LABEL: Final = "kpi"
+STATUS_NUMBERS: Final[dict[str, str]] = {"ok": "0", "warning": "1", "critical": "2"}
+
+EventOutcome = Literal["accepted", "duplicate", "late", "invalid"]
+EVENTS: Final = "streamgauge_events_total"
+CONSUMER_LAG: Final = "streamgauge_consumer_lag_records"
+WATERMARK_DELAY: Final = "streamgauge_watermark_delay_seconds"
+BATCH_SECONDS: Final = "streamgauge_batch_seconds"
+FLUSH_SECONDS: Final = "streamgauge_flush_seconds"
+SERIES: Final = "streamgauge_series"
+SERIES_FOLDED: Final = "streamgauge_series_folded_total"
+SinkName = Literal["redis", "prometheus", "kafka"]
+WriteOutcome = Literal["written", "failed", "dropped"]
+SINK_WRITES: Final = "streamgauge_sink_writes_total"
+SINK_QUEUE: Final = "streamgauge_sink_queue_rows"
+BUILD_INFO: Final = "streamgauge_build_info"
+
+# --- HTTP ------------------------------------------------------------------------------------------------------------
+
+METRICS_PATH: Final = "/metrics"
+LIVE_PATH: Final = "/livez"
+READY_PATH: Final = "/readyz"

@@ -1,0 +1,140 @@
+"""Rows of values as the scripts take them: MessagePack of texts, since numbers of Lua end at 2^53."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from engine.values import KpiFacts, ValueRows, dimension_object, json_object, local_time, utc_time
+from sinks.names import redis_index, redis_newest, redis_prefix, redis_rank, redis_updates
+
+OTHER_HASH: Final = 2**64 - 1
+_WEEK_MS: Final = 7 * 86_400_000
+_END_OFFSET: Final = 2**62  # makes times before 1970 sort as text too
+
+# The current hash, beside `order`. Empty means null.
+FIELDS: Final = (
+    "kpi",
+    "unit",
+    "definition",
+    "dims",
+    "window_start",
+    "window_end",
+    "state",
+    "revision",
+    "progress",
+    "value",
+    "reason",
+    "samples",
+    "watermark",
+    "target",
+    "status",
+    "status_reason",
+    "compare_value",
+    "compare_change",
+    "final_after",
+)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def ttl_ms(kpi: KpiFacts) -> int:
+    """Three times the window, at least 7 days."""
+    return max(3 * kpi.length_us // 1000, _WEEK_MS)
+
+
+def order_text(sequence: int, end_us: int, progress: int, revision: int) -> str:
+    """The order of values of a series (protocol rule 14) as text that sorts: 20, 20, 20 and 10 digits."""
+    return f"{sequence:020d}:{end_us + _END_OFFSET:020d}:{progress:020d}:{revision:010d}"
+
+
+def keys(name: str, kpi: str) -> tuple[str, str, str, str]:
+    """KEYS of ``write.lua``."""
+    return redis_index(name, kpi), redis_rank(name, kpi), redis_newest(name, kpi), redis_updates(name, kpi)
+
+
+def arguments(
+    name: str, kpi: KpiFacts, payload: bytes, *, history: int, kpi_history: int, updates: int
+) -> tuple[str | int | bytes, ...]:
+    """ARGV of ``write.lua``. The three caps: history entries of a series, and of the KPI, and updates of the KPI."""
+    return redis_prefix(name, kpi.name), ttl_ms(kpi), history, kpi_history, updates, payload
+
+
+def payloads(rows: ValueRows, chunk: int) -> list[tuple[int, bytes]]:
+    """The rows in chunks of at most so many: (rows, MessagePack)."""
+    kpi, frame = rows.kpi, rows.frame
+    number = pl.col("value").cast(pl.Float64, strict=False)
+    ranked = number.is_finite() & (pl.col("h") != OTHER_HASH)
+    change = pl.col("compare_change")
+    texts = frame.select(
+        "dims",
+        _order(kpi).alias("order"),
+        (pl.col("window_end") // 1000).cast(pl.String).alias("end_ms"),
+        pl.when(ranked).then("value").otherwise(pl.lit("")).fill_null("").alias("score"),
+        pl.when(pl.col("state") == "open").then(pl.lit("1")).otherwise(pl.lit("")).alias("open"),
+        json_object(rows),
+    )
+    fields = frame.select(
+        pl.lit(kpi.name).alias("kpi"),
+        pl.lit(kpi.unit or "").alias("unit"),
+        pl.lit(kpi.definition).alias("definition"),
+        dimension_object(rows).alias("dims"),
+        local_time(frame["window_start"], kpi.timezone).alias("window_start"),
+        local_time(frame["window_end"], kpi.timezone).alias("window_end"),
+        "state",
+        pl.col("revision", "progress").cast(pl.String),
+        pl.col("value", "reason").fill_null(""),
+        pl.col("samples").cast(pl.String),
+        utc_time(frame["watermark"]).fill_null("").alias("watermark"),
+        pl.col("target", "status", "status_reason", "compare_value").fill_null(""),
+        pl.when(change.is_finite()).then(change.cast(pl.String)).otherwise(pl.lit("")).alias("compare_change"),
+        local_time(frame["final_after"], kpi.timezone).fill_null("").alias("final_after"),
+    )
+    assert tuple(fields.columns) == FIELDS
+    values = zip(*(column.to_list() for column in fields.get_columns()), strict=True)
+    packed = list(zip(*(column.to_list() for column in texts.get_columns()), values, strict=True))
+    parts = (packed[start : start + chunk] for start in range(0, len(packed), chunk))
+    return [(len(part), _encode((FIELDS, part))) for part in parts]
+
+
+def refill_arguments(
+    name: str, kpi: KpiFacts, payload: bytes, *, history: int, kpi_history: int
+) -> tuple[str | int | bytes, ...]:
+    """ARGV of ``refill.lua``."""
+    return redis_prefix(name, kpi.name), ttl_ms(kpi), history, kpi_history, payload
+
+
+def refill_payload(series: dict[str, list[tuple[str, str]]]) -> bytes:
+    """dims -> [(order, JSON)] as ``refill.lua`` takes it."""
+    return _encode(list(series.items()))
+
+
+def _order(kpi: KpiFacts) -> pl.Expr:
+    return pl.concat_str(
+        pl.lit(f"{kpi.definition_sequence:020d}:"),
+        (pl.col("window_end") + _END_OFFSET).cast(pl.String).str.zfill(20),
+        pl.lit(":"),
+        pl.col("progress").cast(pl.String).str.zfill(20),
+        pl.lit(":"),
+        pl.col("revision").cast(pl.String).str.zfill(10),
+    )
+
+
+def object_of(fields: dict[str, str]) -> str:
+    """The JSON object of a value, put together from its current hash: the same that `NAME.values` carries."""
+    quoted = {name: json.dumps(fields[name], ensure_ascii=False) if fields[name] else "null" for name in FIELDS}
+    plain = {name: fields[name] or "null" for name in FIELDS}
+    compare = "null"
+    if fields["compare_value"] or fields["compare_change"]:
+        compare = f'{{"value":{plain["compare_value"]},"change":{plain["compare_change"]}}}'
+    return (
+        f'{{"kpi":{quoted["kpi"]},"dims":{fields["dims"]},"window":{{"start":{quoted["window_start"]},'
+        f'"end":{quoted["window_end"]}}},"state":{quoted["state"]},"revision":{fields["revision"]},'
+        f'"progress":{fields["progress"]},"value":{plain["value"]},"reason":{quoted["reason"]},'
+        f'"samples":{fields["samples"]},"watermark":{quoted["watermark"]},"definition":{quoted["definition"]},'
+        f'"unit":{quoted["unit"]},"target":{plain["target"]},"status":{quoted["status"]},'
+        f'"status_reason":{quoted["status_reason"]},"pace":null,"compare":{compare},'
+        f'"final_after":{quoted["final_after"]}}}'
+    )
