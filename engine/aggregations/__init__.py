@@ -9,9 +9,10 @@ from functools import cache
 from importlib import import_module
 
 from engine.aggregations.base import Aggregation, ItemKind
+from engine.aggregations.numerals import number_text
 from engine.catalog.model import FieldType, Metric
 
-__all__ = ["Aggregation", "ItemKind", "aggregation_for", "registry"]
+__all__ = ["Aggregation", "ItemKind", "aggregation_for", "number_text", "registry"]
 
 
 @cache
@@ -23,8 +24,8 @@ def registry() -> Mapping[str, type[Aggregation]]:
             if (
                 inspect.isclass(candidate)
                 and issubclass(candidate, Aggregation)
-                and not inspect.isabstract(candidate)
-                and candidate.__module__.endswith(f".{module.name}")
+                and candidate.__module__ == f"{__name__}.{module.name}"
+                and "name" in vars(candidate)  # what others share has none
             ):
                 found[candidate.name] = candidate
     return found

@@ -16,8 +16,6 @@ import polars as pl
 
 from engine.catalog.model import FieldType, Metric
 
-ITEM_SCHEMA: dict[str, pl.DataType] = {"item": pl.Int64(), "k": pl.Int64()}
-
 
 class ItemKind(Enum):
     """How the long-form items ``(item, k)`` of a sketch merge."""

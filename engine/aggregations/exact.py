@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 
 import polars as pl
 
 from engine.aggregations.base import column, kept
-from engine.aggregations.numerals import int_text, plain, unscaled_text
+from engine.aggregations.numerals import double_sum, int_text, unscaled_text
 from engine.catalog.model import FieldType
 
 I128 = pl.Int128()
@@ -29,8 +28,6 @@ _TWO_62 = pl.lit(2**SPLIT, dtype=I128)
 _LIMIT = 2.0**120  # of a scaled double
 # one such value moves the hi lane (below 2^58 an event, so 2^98 for 2^40 events) to where no sum of valid ones gets
 _OUT_OF_RANGE = 2**100
-_DOUBLE_SUM = Context(prec=15, rounding=ROUND_HALF_EVEN)
-_DOUBLE_QUANTUM = Decimal(1).scaleb(-12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +72,21 @@ class Exact:
             hi = hi.when(value.is_not_null()).then(pl.lit(_OUT_OF_RANGE, dtype=I128))
             lo = pl.when(valid).then((scaled - high * 2.0**SPLIT).cast(pl.Int64, strict=False).cast(I128))
             return [hi.sum().alias(column(prefix, "hi")), lo.sum().alias(column(prefix, "lo"))]
-        count = value.to_physical().cast(I128)
+        count = self.counts(value, None)
         if not self.wide:
             return [count.sum().alias(column(prefix, "sum"))]
         return [
             (count // _TWO_62).sum().alias(column(prefix, "hi")),
             (count % _TWO_62).sum().alias(column(prefix, "lo")),
         ]
+
+    def counts(self, value: pl.Expr, keep: pl.Expr | None) -> pl.Expr:
+        """The value as an integer number of units (Int128); null for doubles out of range."""
+        value = kept(value, keep)
+        if self.kind == "number":
+            scaled = scaled_double(value)
+            return pl.when(scaled.abs() < _LIMIT).then(scaled.cast(I128, strict=False))
+        return value.to_physical().cast(I128)
 
     def merge(self, prefix: str) -> list[pl.Expr]:
         return [pl.col(column(prefix, suffix)).sum() for suffix in self.state]
@@ -121,12 +126,7 @@ class Exact:
     def _one_text(self, total: int) -> str:
         if self.kind != "number":
             return int_text(total, self.scale)
-        # The scaling leaves up to 2^-41 of error an event: digits beyond 15, and beyond 12 of the fraction, are noise.
-        number = _DOUBLE_SUM.divide(Decimal(total), Decimal(2**DOUBLE_SHIFT))
-        exponent = number.as_tuple().exponent
-        if isinstance(exponent, int) and exponent < -12:
-            number = (Decimal(total) / Decimal(2**DOUBLE_SHIFT)).quantize(_DOUBLE_QUANTUM, ROUND_HALF_EVEN)
-        return plain(number)
+        return double_sum(total, 2**DOUBLE_SHIFT)
 
 
 def scaled_double(value: pl.Expr) -> pl.Expr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
 from math import isqrt
 
 import polars as pl
@@ -10,6 +11,8 @@ import polars as pl
 SIGNIFICANT = 12  # digits of a quotient (catalog.md: averages, variance and ratios)
 
 _QUOTIENT = Context(prec=SIGNIFICANT, rounding=ROUND_HALF_EVEN, Emin=-999_999, Emax=999_999)
+_DOUBLE_SUM = Context(prec=15, rounding=ROUND_HALF_EVEN)
+_DOUBLE_FRACTION = 12
 _PLAIN_DOWN_TO = -40
 _PLAIN_UP_TO = 60
 
@@ -46,6 +49,40 @@ def square_root(numerator: int, denominator: int) -> str:
     root = isqrt(radicand)
     rest = 0 if root * root == radicand else 1
     return quotient(2 * root + rest, 2 * denominator * 10**digits)
+
+
+def number_text(value: Fraction, *, divided: bool) -> str:
+    """A ratio or derived value: a quotient to 12 significant digits, anything else with all its digits.
+
+    Sums of doubles are counts of 2^-40: what has more than 18 binary digits of fraction and none of a decimal is
+    taken for one, and shown like one.
+    """
+    numerator, denominator = value.numerator, value.denominator
+    if divided:
+        return quotient(numerator, denominator)
+    twos = (denominator & -denominator).bit_length() - 1
+    rest, fives = denominator >> twos, 0
+    while rest % 5 == 0:
+        rest, fives = rest // 5, fives + 1
+    if rest != 1:
+        return quotient(numerator, denominator)
+    if fives == 0 and twos > 18:  # more than a decimal of 18 digits has
+        return double_sum(numerator, denominator)
+    digits = max(twos, fives)
+    return plain(Decimal(int_text(numerator * 10**digits // denominator, digits)))
+
+
+def double_sum(numerator: int, denominator: int) -> str:
+    """A sum of scaled doubles: up to 15 significant digits, and up to 12 of the fraction.
+
+    The scaling leaves up to 2^-41 of error an event, so that further digits are noise.
+    """
+    number = _DOUBLE_SUM.divide(Decimal(numerator), Decimal(denominator))
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -_DOUBLE_FRACTION:
+        units = round(Fraction(numerator * 10**_DOUBLE_FRACTION, denominator))  # half even
+        number = Decimal(units).scaleb(-_DOUBLE_FRACTION)
+    return plain(number)
 
 
 def rounded_double(number: float) -> str:

@@ -1,0 +1,89 @@
+"""count_distinct: exact while the union has no more than ``exact_below`` values, then an estimate from registers.
+
+Items with k = 0 are hashes of values; those with k > 0 are registers and their ranks. A state is in one form or the other,
+and which one depends on the set of its values alone (protocol.md, rule 18): so does the result, whatever the order and the parts.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+import polars as pl
+
+from engine.aggregations.base import ItemKind
+from engine.aggregations.hashing import value_hashes
+from engine.aggregations.registers import estimate, index_bits, registers
+from engine.aggregations.sketch import VALUE, Sketch, joined, kept_values
+from engine.catalog.model import FieldType, Metric
+
+DEFAULT_ACCURACY = Decimal("0.02")
+
+
+class CountDistinct(Sketch):
+    name = "count_distinct"
+    items = ItemKind.DISTINCT
+
+    def __init__(self, metric: Metric, value: FieldType | None) -> None:
+        super().__init__(metric, value)
+        assert value is not None
+        self.type = value
+        self.bits = index_bits(metric.accuracy or DEFAULT_ACCURACY)
+        self.exact_below = metric.exact_below
+        self.state = {"n": pl.Int64()}
+        self.parameters = f"{value.kind}/{value.scale}/{self.bits}/{self.exact_below}"
+
+    def fold_items(
+        self, events: pl.DataFrame | pl.LazyFrame, keys: list[str], value: pl.Expr, keep: pl.Expr | None
+    ) -> pl.DataFrame:
+        values = kept_values(events, keys, value, keep).unique()
+        item = pl.Series("item", value_hashes(values[VALUE], self.type.kind).view(np.int64))
+        hashed = values.drop(VALUE).with_columns(item, pl.lit(0, dtype=pl.Int64).alias("k"))
+        # Two strings of one hash, and the two zeros, are one item.
+        return self.merge_items(hashed, keys)
+
+    def merge_items(self, frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+        is_register = (pl.col("k") > 0).alias("_register")
+        # All of a state that is in registers in part, or could be above the bound, is in registers.
+        unique = frame.group_by([*keys, "item", is_register]).agg(pl.col("k").max())
+        if unique.height <= self.exact_below and not unique["_register"].any():
+            return unique.drop("_register")
+        convert = (pl.col("_register").any() | (pl.len() > self.exact_below)).over(keys) & ~pl.col("_register")
+        marked = unique.with_columns(convert.alias("_convert"))
+        hashes = marked.filter("_convert")
+        if not hashes.height:
+            return unique.drop("_register")
+        index, rank = registers(hashes["item"].to_numpy().view(np.uint64), self.bits)
+        converted = hashes.select(keys).with_columns(pl.Series("item", index), pl.Series("k", rank))
+        others = marked.filter(~pl.col("_convert")).select(*keys, "item", "k")
+        return (
+            pl.concat([others, converted])
+            .group_by([*keys, "item", is_register])
+            .agg(pl.col("k").max())
+            .drop("_register")
+        )
+
+    def result(
+        self,
+        frame: pl.DataFrame,
+        prefix: str,
+        items: pl.DataFrame | None = None,
+        keys: list[str] | None = None,
+        elapsed_us: pl.Expr | None = None,
+    ) -> pl.Series:
+        if items is None or keys is None or not items.height:
+            return pl.repeat("0", frame.height, dtype=pl.String, eager=True).alias("value")
+        of_key = items.group_by(keys).agg(
+            pl.len().cast(pl.Int64).alias("_items"), pl.col("k").filter(pl.col("k") > 0).alias("_ranks")
+        )
+        distinct = [
+            self._estimate(ranks) if len(ranks) else exact
+            for exact, ranks in zip(of_key["_items"].to_list(), of_key["_ranks"], strict=True)
+        ]
+        counts = of_key.select(keys).with_columns(pl.Series("_distinct", distinct, dtype=pl.Int64))
+        return joined(frame, counts, keys, "_distinct").fill_null(0).cast(pl.String)
+
+    def _estimate(self, ranks: pl.Series) -> int:
+        counts = np.bincount(ranks.to_numpy(), minlength=66 - self.bits)
+        counts[0] = (1 << self.bits) - len(ranks)
+        return round(estimate(counts.tolist(), self.bits))

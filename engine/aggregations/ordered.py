@@ -1,0 +1,75 @@
+"""What first and last share: the value of the event that comes first or last by (event time, partition, offset).
+
+Rule 18 of protocol.md. Events carry ``_time``, ``_partition`` and ``_offset``; those of one fold are of one partition.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import ClassVar
+
+import polars as pl
+
+from engine.aggregations.base import Aggregation, column, counted
+from engine.aggregations.plain_values import as_state, state_numbers, state_text, state_type
+from engine.catalog.model import FieldType, Metric
+
+_TWO_64 = pl.lit(2**64, dtype=pl.Int128)
+_ORDER = ("time", "partition", "offset")
+
+
+class Ordered(Aggregation):
+    latest: ClassVar[bool]
+
+    def __init__(self, metric: Metric, value: FieldType | None) -> None:
+        super().__init__(metric, value)
+        assert value is not None
+        self.type = value
+        self.state = {"n": pl.Int64(), **dict.fromkeys(_ORDER, pl.Int64()), "value": state_type(value)}
+        self.parameters = f"{value.kind}/{value.scale}"
+
+    def fold(self, prefix: str, value: pl.Expr | None, keep: pl.Expr | None) -> list[pl.Expr]:
+        assert value is not None
+        there = value.is_not_null() if keep is None else keep & value.is_not_null()
+        place = pl.col("_time").cast(pl.Int128) * _TWO_64 + pl.col("_offset").cast(pl.Int128)
+        place = pl.when(there).then(place)
+        chosen = place.max() if self.latest else place.min()
+        kept_value = as_state(value, self.type.kind)
+        any_value = kept_value.max_by(place) if self.latest else kept_value.min_by(place)
+        partition = pl.when(there).then(pl.col("_partition")).max()
+        return [
+            counted(value, keep).alias(column(prefix, "n")),
+            (chosen // _TWO_64).cast(pl.Int64).alias(column(prefix, "time")),
+            partition.cast(pl.Int64).alias(column(prefix, "partition")),
+            (chosen % _TWO_64).cast(pl.Int64).alias(column(prefix, "offset")),
+            pl.when(there.any()).then(any_value).alias(column(prefix, "value")),
+        ]
+
+    def merge(self, prefix: str) -> list[pl.Expr]:
+        order = [pl.col(column(prefix, part)) for part in _ORDER]
+        # Nulls, which are states without events, come first, so that the last row is the one chosen if there is one.
+        chosen = [
+            pl.col(column(prefix, suffix)).sort_by(order, descending=not self.latest, nulls_last=False).last()
+            for suffix in (*_ORDER, "value")
+        ]
+        return [pl.col(column(prefix, "n")).sum(), *chosen]
+
+    def result(
+        self,
+        frame: pl.DataFrame,
+        prefix: str,
+        items: pl.DataFrame | None = None,
+        keys: list[str] | None = None,
+        elapsed_us: pl.Expr | None = None,
+    ) -> pl.Series:
+        return state_text(frame, column(prefix, "value"), self.type)
+
+    def numeric(
+        self,
+        frame: pl.DataFrame,
+        prefix: str,
+        items: pl.DataFrame | None = None,
+        keys: list[str] | None = None,
+        elapsed_us: pl.Expr | None = None,
+    ) -> list[Fraction | None]:
+        return state_numbers(frame, column(prefix, "value"), self.type)

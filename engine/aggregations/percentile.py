@@ -1,0 +1,76 @@
+"""percentile: of n values in order, the one at rank ceil(q n), to the stated relative accuracy (protocol.md, rule 18)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import polars as pl
+
+from engine.aggregations.base import ItemKind
+from engine.aggregations.log_buckets import LogBuckets
+from engine.aggregations.numerals import rounded_double
+from engine.aggregations.sketch import VALUE, Sketch, joined, kept_values
+from engine.catalog.model import FieldType, Metric
+
+DEFAULT_ACCURACY = Decimal("0.01")
+_KINDS = ("integer", "decimal", "number")
+
+
+class Percentile(Sketch):
+    name = "percentile"
+    items = ItemKind.BUCKETS
+
+    def __init__(self, metric: Metric, value: FieldType | None) -> None:
+        super().__init__(metric, value)
+        if value is None or value.kind not in _KINDS:
+            raise ValueError(f"values of type {value} have no percentiles")
+        accuracy = metric.accuracy or DEFAULT_ACCURACY
+        self.buckets = LogBuckets.of(accuracy)
+        # Which percentile is asked for does not matter to the state: p50 and p95 of the same values share one.
+        self.parameters = f"buckets/{accuracy.normalize()}"
+        self.state = {"n": pl.Int64()}
+
+    @property
+    def share(self) -> Decimal:
+        """q, from 0 to 1."""
+        assert self.metric.percentile is not None
+        return self.metric.percentile
+
+    def fold_items(
+        self, events: pl.DataFrame | pl.LazyFrame, keys: list[str], value: pl.Expr, keep: pl.Expr | None
+    ) -> pl.DataFrame:
+        values = kept_values(events, keys, value, keep)
+        item = pl.Series("item", self.buckets.items(values[VALUE].cast(pl.Float64).to_numpy()))
+        return values.drop(VALUE).with_columns(item).group_by([*keys, "item"]).agg(pl.len().cast(pl.Int64).alias("k"))
+
+    def merge_items(self, frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+        return frame.group_by([*keys, "item"]).agg(pl.col("k").sum())
+
+    def result(
+        self,
+        frame: pl.DataFrame,
+        prefix: str,
+        items: pl.DataFrame | None = None,
+        keys: list[str] | None = None,
+        elapsed_us: pl.Expr | None = None,
+    ) -> pl.Series:
+        if items is None or keys is None or not items.height:
+            return pl.repeat(None, frame.height, dtype=pl.String, eager=True).alias("value")
+        numerator, denominator = self.share.as_integer_ratio()
+        total = pl.col("k").sum().over(keys).cast(pl.Int128)
+        rank = (total * pl.lit(numerator, dtype=pl.Int128) + pl.lit(denominator - 1, dtype=pl.Int128)) // pl.lit(
+            denominator, dtype=pl.Int128
+        )
+        at = (
+            items.sort([*keys, "item"])
+            .with_columns(_below=pl.col("k").cum_sum().over(keys), _rank=rank)
+            .filter(pl.col("_below") >= pl.col("_rank"))
+            .group_by(keys)
+            .agg(pl.col("item").min())
+        )
+        chosen = joined(frame, at, keys, "item")
+        middles = {item: self.buckets.middle(item) for item in chosen.drop_nulls().unique().to_list()}
+        texts = {item: None if middle is None else rounded_double(middle) for item, middle in middles.items()}
+        return chosen.replace_strict(
+            list(texts), pl.Series(list(texts.values()), dtype=pl.String), default=None, return_dtype=pl.String
+        )
