@@ -14,11 +14,11 @@ from engine.event_time.zones import Times
 
 
 def running_watermark(times: Times, start_us: int, delay_us: int) -> Times:
-    """The watermark before each event: the highest time at lower offsets, less ``delay_us``; NEVER where there was none.
+    """The watermark before each event: the highest time at lower offsets, less ``delay_us``; NEVER where none was.
 
     ``times`` are the event times in offset order of events that raise the watermark if they are high enough: neither
-    invalid, nor future, nor duplicate (late ones may stay in, they are below it). ``start_us`` is the highest accepted time
-    before the first of them, or NEVER.
+    invalid, nor future, nor duplicate (late ones may stay in, they are below it). ``start_us`` is the highest accepted
+    time before the first of them, or NEVER.
     """
     before = np.empty_like(times)
     if not times.size:

@@ -154,3 +154,14 @@ def test_one_offset_before_a_start_of_a_day_is_a_start_of_a_day(clock, calendar,
         assert one(local.day_starts(local.days_of(np.array([found])))) == found
         if unit == "d" and here.at(day) != here.at(day + timedelta(days=1)):
             assert found == here.at(day - timedelta(days=amount))
+
+
+def test_rule_10_an_hour_repeated_from_the_day_before_belongs_to_the_day_that_has_begun(clock) -> None:
+    # 2010-11-07 00:01 in St. John's the clocks went back to 23:01 of the day before.
+    here = clock("America/St_Johns")
+    calendar = LocalCalendar(Calendar("America/St_Johns"))
+    midnight = here.at("2010-11-07")
+    repeated = np.array([midnight - 1, midnight, midnight + HOUR_US // 2])
+    assert here.text(midnight + HOUR_US // 2) == "2010-11-06 23:30-03:30"
+    days = calendar.days_of(repeated)
+    assert (days - days[0]).tolist() == [0, 1, 1]

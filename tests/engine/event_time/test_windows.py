@@ -362,3 +362,14 @@ def test_a_million_windows_are_enumerated_at_once() -> None:
     windows = windows_for(hop("30d", "1m"), AMSTERDAM)
     spans = windows.closing(0, 1_000_000 * MINUTE_US)
     assert len(spans) == 1_000_000
+
+
+@pytest.mark.parametrize("window", [tumble("day"), tumble("1d"), cumulate("day", "1h"), cumulate("month", "1d")])
+def test_a_date_that_the_clocks_skip_has_no_window(clock, window) -> None:
+    here = clock("Pacific/Apia")  # went from 2011-12-29 24:00 to 2011-12-31 00:00
+    windows = windows_for(window, Calendar("Pacific/Apia"))
+    spans = windows.closing(here.at("2011-12-28"), here.at("2012-01-03"))
+    assert (spans.start_us < spans.end_us).all()
+    assert (np.diff(spans.end_us) > 0).all()
+    assert spans.publish_us[1:].tolist() == spans.end_us[:-1].tolist()
+    assert here.at("2011-12-31") in spans.end_us.tolist()
