@@ -1,0 +1,74 @@
+"""Batches of JSON events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from engine.catalog.model import Source
+from engine.decoding.batch import Batch, Decoded
+from engine.decoding.columns import Faults, column_of
+from engine.decoding.encodings import MAX_BYTES, refused_headers, refused_values
+from engine.decoding.faults import decode_each, fault_of, json_path
+from engine.decoding.layout import Leaf, layout_of
+from engine.event_time.zones import zone
+
+
+class JsonEvents:
+    """Decodes the events of a source in JSON: one object a record, every declared field checked.
+
+    Raises `LayoutError` when the source's paths contradict each other.
+    """
+
+    def __init__(self, source: Source, max_bytes: int = MAX_BYTES) -> None:
+        if source.event_time is None:
+            raise ValueError(f"source {source.name!r}: a JSON source names the field of its event_time")
+        layout = layout_of(list(source.fields.values()))
+        times = zone(source.timezone)
+        self._columns = {
+            leaf.field.name: column_of(leaf, times, event_time=leaf.field.name == source.event_time)
+            for leaf in layout.leaves
+        }
+        self._event_time = source.event_time
+        self._time_path = json_path(source.fields[source.event_time].path)
+        self._decoder = msgspec.json.Decoder(layout.row)
+        self._blank = layout.blank
+        self._identity = next((leaf for leaf in layout.leaves if leaf.field.name == source.identity), None)
+        self._max_bytes = max_bytes
+
+    def decode(self, batch: Batch) -> Decoded:
+        faults: Faults = {}
+        values = refused_values(batch.values, self._max_bytes, faults)
+        rows, errors = decode_each(self._decoder, values, self._blank)
+        for place, error in errors.items():
+            if batch.values[place] is None:
+                faults[place] = fault_of(error)
+        refused_headers(batch, faults)
+        for place, error in errors.items():
+            faults.setdefault(place, fault_of(error, self._time_path))
+        columns = {name: column(rows, faults) for name, column in self._columns.items()}
+        times = columns[self._event_time].to_physical().fill_null(0).to_numpy()
+        return Decoded(columns, times, faults, identities(self._identity, rows, columns))
+
+
+def identities(
+    leaf: Leaf | None, rows: Sequence[Any], columns: dict[str, pl.Series]
+) -> Callable[[Sequence[int] | None], list[bytes | None]]:
+    """The identity of the rows at some indices (None: of all): a text's own UTF-8, else the value's decimal text."""
+
+    def of(places: Sequence[int] | None) -> list[bytes | None]:
+        if leaf is None:
+            return [None] * (len(rows) if places is None else len(places))
+        if leaf.field.type.kind == "string" and not leaf.raw:
+            texts = leaf.extract(rows if places is None else [rows[place] for place in places])
+            if not leaf.field.optional:
+                return [text.encode() for text in texts]
+        else:
+            column = columns[leaf.field.name]
+            texts = (column if places is None else column.gather(places)).cast(pl.String).to_list()
+        return [None if text is None else text.encode() for text in texts]
+
+    return of
