@@ -10,22 +10,23 @@ below the position asked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
-from engine.admission import Batch
 
+from engine.decoding.batch import Batch
 from streams.record_format import Headers, lenient_records, slices
 
 T = TypeVar("T")
+Int64s = npt.NDArray[np.int64]
 _Original: Any = fetcher.PartitionRecords
 
 
@@ -45,12 +46,27 @@ Record = tuple[bytes | None, bytes | None, int]  # key, value, offset
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """One event as Kafka holds it. ``timestamp`` in milliseconds since the epoch."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched(Generic[T]):
-    """One fetched partition. From the offset `asked` for to `next_offset` the topic holds nothing but this."""
+    """One fetched partition. From the offset `asked` for to `next_offset` the topic holds nothing but this.
+
+    `originals` gives the events at some offsets, each of which must be here; reading them takes a while.
+    """
 
     content: T
     asked: int
     next_offset: int
+    originals: Callable[[Collection[int]], list[Original]]
 
 
 def install() -> None:
@@ -78,18 +94,18 @@ class _KeptRecords:
         self.has_next, self.next_batch, self.size_in_bytes = records.has_next, records.next_batch, records.size_in_bytes
 
 
-class _BatchedRecords(_Original):  # type: ignore[misc]  # aiokafka's fetcher has no types
+class _BatchedRecords(_Original):
     """The record batches of one fetched partition that count, as one `ConsumerRecord`."""
 
     def _unpack_records(self) -> Iterator[ConsumerRecord[None, Any]]:
-        asked = self.next_fetch_offset
-        content, newest = self._collect(asked)
+        kept = _Kept(self._records.raw, self.next_fetch_offset)
+        content, newest = self._collect(kept)
         if content is not None:
             tp, end = self._tp, self.next_fetch_offset
-            fetched = Fetched(content, asked, end)
+            fetched = Fetched(content, kept.asked, end, kept.originals)
             yield ConsumerRecord(tp.topic, tp.partition, end - 1, newest, 0, None, fetched, None, -1, -1, ())
 
-    def _collect(self, asked: int) -> tuple[Any, int]:
+    def _collect(self, kept: _Kept) -> tuple[Any, int]:
         """The content, None when no record is left, and the newest timestamp."""
         raise NotImplementedError
 
@@ -114,91 +130,99 @@ class _BatchedRecords(_Original):  # type: ignore[misc]  # aiokafka's fetcher ha
 
 
 class _EventRecords(_BatchedRecords):
-    def _collect(self, asked: int) -> tuple[Batch | None, int]:
-        kept = _Kept(self._records.raw, asked)
+    def _collect(self, kept: _Kept) -> tuple[Batch | None, int]:
         values: list[bytes | None] = []
-        offsets: list[np.ndarray] = []
+        offsets: list[Int64s] = []
+        headed: list[int] = []
         newest = -1
         for number, records in self._counting():
+            kept.numbers.append(number)
             start, end = records.base_offset, records.next_offset
             try:
-                found = [record.value for record in records]
+                found = [record.value for record in records if not record.headers]
             except UnicodeDecodeError:  # a header whose name is not text
                 found = []
-            if start < asked or len(found) != end - start:  # begun in the middle, compacted, or unreadable
-                fields = [field for field in kept.fields_of(number) if field[0] >= asked]
+            if start < kept.asked or len(found) != end - start:  # begun in the middle, compacted, or with headers
+                fields = kept.fields(number)
+                headed.extend(len(values) + index for index, field in enumerate(fields) if field[4])
                 found = [field[3] for field in fields]
                 offsets.append(np.array([field[0] for field in fields], dtype=np.int64))
             else:
                 offsets.append(np.arange(start, end, dtype=np.int64))
             values.extend(found)
-            kept.numbers.append(number)
             newest = max(newest, records.max_timestamp)
         if not values:
             return None, newest
         batch = Batch(
+            partition=self._tp.partition,
             values=values,
             offsets=np.concatenate(offsets),
             timestamps=kept.timestamps,
-            headers=kept.headers,
-            key=kept.key,
-            partition=self._tp.partition,
             next_offset=self.next_fetch_offset,
+            headers=kept.headers,
+            headed=headed,
         )
         return batch, newest
 
 
 class _FieldRecords(_BatchedRecords):
-    def _collect(self, asked: int) -> tuple[list[Record] | None, int]:
-        records: list[Record] = []
+    def _collect(self, kept: _Kept) -> tuple[list[Record] | None, int]:
+        found: list[Record] = []
         newest = -1
-        for _, batch in self._counting():
-            records.extend((record.key, record.value, record.offset) for record in batch if record.offset >= asked)
-            newest = max(newest, batch.max_timestamp)
-        return records or None, newest
+        for number, records in self._counting():
+            kept.numbers.append(number)
+            found.extend((r.key, r.value, r.offset) for r in records if r.offset >= kept.asked)
+            newest = max(newest, records.max_timestamp)
+        return found or None, newest
+
+
+Fields = tuple[int, int, bytes | None, bytes | None, Headers]  # offset, timestamp, key, value, headers
 
 
 class _Kept:
-    """The raw record batches behind a `Batch`: timestamps, keys and headers are read when somebody asks."""
+    """The raw record batches behind a `Fetched`: what is seldom needed is read when somebody asks."""
 
     def __init__(self, raw: bytes, asked: int) -> None:
-        self._raw = raw
-        self._asked = asked
+        self.asked = asked
         self.numbers: list[int] = []  # of the record batches that count
+        self._raw = raw
+        self._fields: dict[int, list[Fields]] = {}
 
-    def timestamps(self) -> np.ndarray:
+    def timestamps(self) -> Int64s:
         """Milliseconds since the epoch, one per value."""
-        asked = self._asked
         try:
-            found = [r.timestamp for batch in self._batches() for r in batch if r.offset >= asked]
+            found = [r.timestamp for number in self.numbers for r in self._batch(number) if r.offset >= self.asked]
         except UnicodeDecodeError:
-            found = [field[1] for field in self._fields]
+            found = [field[1] for field in self._all]
         return np.array(found, dtype=np.int64)
 
-    def key(self, index: int) -> bytes | None:
-        return self._fields[index][2]
-
     def headers(self, index: int) -> Headers:
-        return self._fields[index][4]
+        return self._all[index][4]
 
-    def fields_of(self, number: int) -> Iterable[tuple[int, int, bytes | None, bytes | None, Headers]]:
-        """(offset, timestamp, key, value, headers) of one record batch, whatever the names of its headers."""
-        return lenient_records(slices(self._raw)[number])
+    def originals(self, offsets: Collection[int]) -> list[Original]:
+        """The events at `offsets`, in the order of the topic."""
+        wanted = set(offsets)
+        return [Original(*field) for field in self._all if field[0] in wanted]
 
-    def _batches(self) -> Iterator[Any]:
-        wanted = set(self.numbers)
-        records = MemoryRecords(self._raw)
-        number = -1
-        while records.has_next():
-            batch, number = records.next_batch(), number + 1
-            if number in wanted:
-                yield batch
+    def fields(self, number: int) -> list[Fields]:
+        """The records of one record batch from the offset asked for, whatever the names of their headers."""
+        known = self._fields.get(number)
+        if known is None:
+            try:
+                found = [(r.offset, r.timestamp, r.key, r.value, r.headers) for r in self._batch(number)]
+            except UnicodeDecodeError:
+                found = list(lenient_records(self._slices[number]))
+            known = self._fields[number] = [field for field in found if field[0] >= self.asked]
+        return known
 
     @cached_property
-    def _fields(self) -> list[tuple[int, int, bytes | None, bytes | None, Headers]]:
-        asked = self._asked
-        try:
-            records = chain.from_iterable(self._batches())
-            return [(r.offset, r.timestamp, r.key, r.value, r.headers) for r in records if r.offset >= asked]
-        except UnicodeDecodeError:
-            return [field for number in self.numbers for field in self.fields_of(number) if field[0] >= asked]
+    def _all(self) -> list[Fields]:
+        return [field for number in self.numbers for field in self.fields(number)]
+
+    @cached_property
+    def _slices(self) -> list[memoryview]:
+        return slices(self._raw)
+
+    def _batch(self, number: int) -> Iterable[Any]:
+        records: Iterable[Any] = MemoryRecords(bytes(self._slices[number])).next_batch()
+        return records

@@ -99,6 +99,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             fetch_min_bytes=fetch.min_bytes,
             fetch_max_wait_ms=fetch.wait_ms,
             check_crcs=fetch.check_checksums,
+            isolation_level="read_committed",
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
@@ -37,9 +38,9 @@ def record_batch(rows: list[Row], codec: int = 0, base: int = 0) -> bytes:
     return bytes(raw)
 
 
-def read(raw: bytes) -> list[tuple[int, int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]]:
+def read(raw: bytes) -> list[Any]:
     records = MemoryRecords(raw)
-    found = []
+    found: list[Any] = []
     while records.has_next():
         found.extend((r.offset, r.timestamp, r.key, r.value, r.headers) for r in records.next_batch())
     return found
