@@ -16,7 +16,7 @@ from engine.admission import Admission, Batch, DecisionState, Reject
 from engine.blocks import BLOCK, BlockKey, decode_blocks, encode_blocks, stamp_of
 from engine.catalog.model import Source
 from engine.event_time import NEVER
-from engine.plan import Plan, View
+from engine.plan import Column, DimensionSet, Plan, View
 from engine.records import (
     ASSIGNMENT,
     HEARTBEAT,
@@ -121,7 +121,10 @@ class SourcePartition:
         self.topic_id = topic_id
         self.epoch = epoch
         self._views = {view.id: _ViewState(view) for view in plan.of_source(source)}
-        self._directories = {view.dimensions.id: Directory(view.dimensions.names, view.dimensions.kinds) for view in plan.of_source(source)}
+        self._directories = {
+            view.dimensions.id: Directory(view.dimensions.names, view.dimensions.kinds)
+            for view in plan.of_source(source)
+        }
         self._rejects: list[Reject] = []
         self._counts = dict.fromkeys(("accepted", "duplicate", "late", "invalid"), 0)
         self._pending_rows = 0
@@ -380,7 +383,7 @@ class SourcePartition:
             items[column.id] = column.aggregation.merge_items(
                 pl.concat([*([old] if old is not None else []), *parts]), list(SERIES_KEYS)
             )
-        merged, items = cap_series(view, merged, items, list(SERIES_KEYS), ["pane", "bucket"])
+        merged, items = cap_series(view.dimensions, view.columns, merged, items, list(SERIES_KEYS), list(BLOCK_KEYS))
         self._write(state, merged, items, touched, floor, table, partials)
         state.rows = _replaced(state.rows, touched, merged)
         for column in view.sketches:
@@ -461,11 +464,16 @@ def _replaced(frame: pl.DataFrame | None, touched: pl.DataFrame, merged: pl.Data
 
 
 def cap_series(
-    view: View, rows: pl.DataFrame, items: dict[str, pl.DataFrame], keys: list[str], within: list[str]
+    dimensions: DimensionSet,
+    columns: Sequence[Column],
+    rows: pl.DataFrame,
+    items: dict[str, pl.DataFrame],
+    keys: list[str],
+    within: list[str],
 ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
     """Keep, within each group of ``within``, the N smallest series hashes; the rest becomes the `OTHER` row (protocol rule 16)."""
-    limit = view.dimensions.series_per_bucket
-    if not view.dimensions.names or rows.height <= limit:
+    limit = dimensions.series_per_bucket
+    if not dimensions.names or rows.height <= limit:
         return rows, items
     ranked = rows.select(*keys, pl.col("h").rank("ordinal").over(within).alias("_rank"))
     folded = ranked.filter((pl.col("_rank") > limit) & (pl.col("h") != OTHER)).drop("_rank")
@@ -473,10 +481,11 @@ def cap_series(
         return rows, items
     marked = folded.with_columns(pl.lit(True).alias("_folded"))
     other = pl.when(pl.col("_folded")).then(pl.lit(OTHER, dtype=pl.UInt64)).otherwise(pl.col("h")).alias("h")
-    merges = [merge for column in view.columns for merge in column.aggregation.merge(column.id)]
+    merges = [merge for column in columns for merge in column.aggregation.merge(column.id)]
     rows = rows.join(marked, on=keys, how="left").with_columns(other).drop("_folded").group_by(keys).agg(*merges)
     capped = {}
-    for column in view.sketches:
-        moved = items[column.id].join(marked, on=keys, how="left").with_columns(other).drop("_folded")
-        capped[column.id] = column.aggregation.merge_items(moved, keys)
+    for column in columns:
+        if column.id in items:
+            moved = items[column.id].join(marked, on=keys, how="left").with_columns(other).drop("_folded")
+            capped[column.id] = column.aggregation.merge_items(moved, keys)
     return rows, capped

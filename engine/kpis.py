@@ -30,6 +30,9 @@ class KpiEvaluator:
 
     plan: KpiPlan
     stores: Mapping[str, PaneStore]
+    columns: Mapping[
+        str, Sequence[Column]
+    ]  # view id -> the columns to merge, for all KPIs over the same windows together
 
     def evaluate(
         self, spans: Spans, watermark_us: int, *, series: pl.DataFrame | None = None, succeeding: bool = False
@@ -68,17 +71,11 @@ class KpiEvaluator:
         self, spans: Spans, shift: Offset | None, series: pl.DataFrame | None
     ) -> dict[tuple[str, Offset | None], Merged]:
         """The merged windows of every (view, offset) among the terms, the windows moved back by ``shift`` first."""
-        columns: dict[tuple[str, Offset | None], dict[str, Column]] = {}
-        for term in self.plan.terms:
-            columns.setdefault((term.view.id, term.offset), {})[term.column.id] = term.column
         base = self.plan.windows.shifted(spans, shift) if shift is not None else spans
-        numbers = np.arange(len(spans), dtype=np.int64)
         merged = {}
-        for (view, offset), wanted in columns.items():
+        for view, offset in {(term.view.id, term.offset) for term in self.plan.terms}:
             at = self.plan.windows.shifted(base, offset) if offset is not None else base
-            merged[view, offset] = self.stores[view].windows(
-                numbers, at.start_us, at.end_us, list(wanted.values()), series
-            )
+            merged[view, offset] = self.stores[view].windows(at.start_us, at.end_us, self.columns[view], series)
         return merged
 
     def _present(self, merged: Mapping[tuple[str, Offset | None], Merged]) -> pl.DataFrame:

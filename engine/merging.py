@@ -92,7 +92,7 @@ class MergePartition:
             dimensions = view.dimensions
             directory = self._directories.setdefault(dimensions.id, Directory(dimensions.names, dimensions.kinds))
             self._stores[view.id] = PaneStore(view, directory)
-        self._kpis = [_KpiState(kpi, KpiEvaluator(kpi, self._stores)) for kpi in plan.kpis]
+        self._kpis = [_KpiState(kpi, KpiEvaluator(kpi, self._stores, plan.columns_beside(kpi))) for kpi in plan.kpis]
         self._waiting: dict[str, list[tuple[bytes, BlockKey, bytes]]] = {}
         self._beats: dict[tuple[str, int], Heartbeat] = {}
         self._watermarks = {name: MergedWatermark() for name in plan.catalog.sources}
@@ -188,6 +188,8 @@ class MergePartition:
         With ``open_windows`` false, changes of windows that are still open wait for a later call.
         """
         self._take_blocks()
+        for store in self._stores.values():
+            store.forget_merged()
         for name, watermark in self._watermarks.items():
             self._merged[name] = max(self._merged.get(name, NEVER), watermark.merged())
         revisions: list[tuple[bytes, bytes | None]] = []
@@ -316,7 +318,9 @@ class MergePartition:
         keys = pl.concat(found).unique()
         bounds = np.array(list(spans_of), dtype=np.int64).reshape(-1, 2)
         spans = Spans(bounds[:, 0].copy(), bounds[:, 1].copy(), bounds[:, 0].copy())
-        rows = state.evaluator.evaluate(spans, watermark, series=keys.select("bucket", "h").unique())
+        rows = state.evaluator.evaluate(
+            spans, watermark, series=keys.select("bucket", "h").unique().sort("bucket", "h")
+        )
         return self._rows(rows.join(keys, on=KEYS, how="semi"), spans, kind)
 
     def _affected(

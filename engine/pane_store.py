@@ -8,7 +8,7 @@ touches some 80 frames' worth of rows, not 720. Both merges are derived, never t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,12 +18,34 @@ from engine.accumulating import cap_series
 from engine.blocks import BlockKey, decode_blocks, stamp_of
 from engine.event_time import NEVER
 from engine.event_time.rollups import cover
+from engine.event_time.zones import Times
 from engine.plan import Column, View
 from engine.series import Directory
 
 Place = tuple[int, int, int, int]  # source partition, pane, bucket, split
 MAX_ROWS_AT_ONCE = 4_000_000
 WINDOW_KEYS = ("w", "bucket", "h")
+_WINDOW_ITEMS = {"w": pl.Int64, "bucket": pl.Int64, "h": pl.UInt64, "item": pl.Int64, "k": pl.Int64}
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """Panes, or whole segments, merged over source partitions: ``rows`` keyed (at, bucket, h), ``stamps`` (at, bucket, stamp: their sum)."""
+
+    rows: pl.DataFrame
+    items: Mapping[str, pl.DataFrame]
+    stamps: pl.DataFrame
+
+    @classmethod
+    def concat(cls, levels: Sequence[_Level]) -> _Level:
+        if len(levels) == 1:
+            return levels[0]
+        ids = {id_ for level in levels for id_ in level.items}
+        return cls(
+            pl.concat([level.rows for level in levels], how="diagonal"),
+            {id_: pl.concat([level.items[id_] for level in levels if id_ in level.items]) for id_ in ids},
+            pl.concat([level.stamps for level in levels]),
+        )
 
 
 @dataclass(slots=True)
@@ -33,8 +55,8 @@ class _Segment:
     rows: pl.DataFrame
     items: dict[str, pl.DataFrame]
     stamps: pl.DataFrame  # part, pane, bucket, split, stamp
-    fine: tuple[pl.DataFrame, dict[str, pl.DataFrame]] | None = None
-    coarse: tuple[pl.DataFrame, dict[str, pl.DataFrame]] | None = None
+    fine: _Level | None = None
+    coarse: _Level | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +77,7 @@ class PaneStore:
     _segments: dict[int, _Segment] = field(default_factory=dict)
     _stamps: dict[Place, tuple[int, bytes]] = field(default_factory=dict)
     _dropped: int = NEVER  # panes below are gone
+    _merged: dict[tuple[bytes, bytes, tuple[str, ...], bytes], Merged] = field(default_factory=dict)
 
     @property
     def panes_per_segment(self) -> int:
@@ -181,178 +204,124 @@ class PaneStore:
     # -- merging windows --------------------------------------------------------------------------------------------------------
 
     def windows(
-        self,
-        numbers: np.ndarray,
-        starts_us: np.ndarray,
-        ends_us: np.ndarray,
-        columns: Sequence[Column],
-        series: pl.DataFrame | None = None,
+        self, starts_us: Times, ends_us: Times, columns: Sequence[Column], series: pl.DataFrame | None = None
     ) -> Merged:
-        """Merge the panes of each window. ``numbers`` names the windows in the answer; ``series`` (bucket, h) narrows it to those."""
+        """Merge the panes of each window; ``w`` is the window's position. ``series`` (bucket, h), sorted, narrows it to those.
+
+        KPIs over the same windows ask for the same thing one after the other, so the answers are kept until `forget_merged`.
+        """
+        narrowed = b"" if series is None else series["h"].to_numpy().tobytes()
+        asked = (starts_us.tobytes(), ends_us.tobytes(), tuple(column.id for column in columns), narrowed)
+        if asked not in self._merged:
+            self._merged[asked] = self._windows(starts_us, ends_us, columns, series)
+        return self._merged[asked]
+
+    def forget_merged(self) -> None:
+        """Windows may have changed: merge them anew when they are next asked for."""
+        self._merged.clear()
+
+    def _windows(
+        self, starts_us: Times, ends_us: Times, columns: Sequence[Column], series: pl.DataFrame | None
+    ) -> Merged:
         starts, ends = starts_us // self.view.pane_us, -(-ends_us // self.view.pane_us)
         size = self.panes_per_segment
-        parts = []
         per_window = max(1, self.rows // max(1, len(self._segments)) // size)
         step = max(1, MAX_ROWS_AT_ONCE // (per_window * 3 * size))
-        for first in range(0, len(numbers), step):
-            chunk = slice(first, first + step)
-            parts.append(self._merge(numbers[chunk], starts[chunk], ends[chunk], columns, series))
-        if not parts:
-            parts.append(self._merge(numbers, starts, ends, columns, series))
-        sketched = [column.id for column in columns if column.aggregation.items is not None]
+        numbers = np.arange(len(starts), dtype=np.int64)
+        parts = [
+            self._merge(
+                numbers[first : first + step], starts[first : first + step], ends[first : first + step], columns, series
+            )
+            for first in range(0, max(1, len(numbers)), step)
+        ]
         return Merged(
             pl.concat([part.rows for part in parts]),
-            {id_: pl.concat([part.items[id_] for part in parts]) for id_ in sketched},
+            {id_: pl.concat([part.items[id_] for part in parts]) for id_ in parts[0].items},
             pl.concat([part.progress for part in parts]),
         )
 
     def _merge(
-        self,
-        numbers: np.ndarray,
-        starts: np.ndarray,
-        ends: np.ndarray,
-        columns: Sequence[Column],
-        series: pl.DataFrame | None,
+        self, numbers: Times, starts: Times, ends: Times, columns: Sequence[Column], series: pl.DataFrame | None
     ) -> Merged:
-        fine, coarse = self._cover(numbers, starts, ends)
-        states = [
-            name for column in columns for name in (f"{column.id}.{suffix}" for suffix in column.aggregation.state)
-        ]
-        types = {
-            name: dtype
-            for column in columns
-            for name, dtype in ((f"{column.id}.{s}", t) for s, t in column.aggregation.state.items())
+        states = {
+            f"{column.id}.{suffix}": dtype for column in columns for suffix, dtype in column.aggregation.state.items()
         }
-        schema = {"w": pl.Int64, "bucket": pl.Int64, "h": pl.UInt64} | types
-        rows, stamps = [pl.DataFrame(schema=schema)], []
         sketches = [column for column in columns if column.aggregation.items is not None]
-        items: dict[str, list[pl.DataFrame]] = {
-            column.id: [
-                pl.DataFrame(
-                    schema={"w": pl.Int64, "bucket": pl.Int64, "h": pl.UInt64, "item": pl.Int64, "k": pl.Int64}
-                )
-            ]
-            for column in sketches
-        }
-        for index, key, level in ((fine, "pane", self._fine), (coarse, "segment", self._coarse)):
-            if not index.height:
-                continue
-            merged, merged_items, stamped = level(index[key].unique().to_list(), index)
-            for frame, target in [(merged, rows)]:
-                narrowed = frame if series is None else frame.join(series, on=["bucket", "h"], how="semi")
-                have = [name for name in states if name in narrowed.columns]
-                target.append(index.join(narrowed.select(key, "bucket", "h", *have), on=key).drop(key))
+        rows = [pl.DataFrame(schema={"w": pl.Int64, "bucket": pl.Int64, "h": pl.UInt64} | states).lazy()]
+        stamps = [pl.DataFrame(schema={"w": pl.Int64, "bucket": pl.Int64, "stamp": pl.Int64}).lazy()]
+        items = {column.id: [pl.DataFrame(schema=_WINDOW_ITEMS).lazy()] for column in sketches}
+        for index, level in self._levels(numbers, starts, ends):
+            at = index.lazy()
+            have = [name for name in states if name in level.rows.columns]
+            rows.append(at.join(_narrowed(level.rows.select("at", "bucket", "h", *have), series), on="at").drop("at"))
+            stamps.append(at.join(level.stamps.lazy(), on="at").drop("at"))
             for column in sketches:
-                if column.id in merged_items:
-                    part = merged_items[column.id]
-                    narrowed = part if series is None else part.join(series, on=["bucket", "h"], how="semi")
-                    items[column.id].append(index.join(narrowed, on=key).select("w", "bucket", "h", "item", "k"))
-            stamps.append(index.join(stamped, on=key).drop(key))
+                if column.id in level.items:
+                    joined = at.join(_narrowed(level.items[column.id], series), on="at")
+                    items[column.id].append(joined.select("w", "bucket", "h", "item", "k"))
         merges = [merge for column in columns for merge in column.aggregation.merge(column.id)]
-        together = pl.concat(rows, how="diagonal").group_by(WINDOW_KEYS).agg(*merges)
-        found = {
-            column.id: column.aggregation.merge_items(pl.concat(items[column.id]), list(WINDOW_KEYS))
-            for column in sketches
+        merged, progress, *found = pl.collect_all(
+            [
+                pl.concat(rows, how="diagonal").group_by(WINDOW_KEYS).agg(*merges),
+                pl.concat(stamps).group_by("w", "bucket").agg(pl.col("stamp").sum().alias("progress")),
+                *(pl.concat(items[column.id]) for column in sketches),
+            ]
+        )
+        sketched = {
+            column.id: column.aggregation.merge_items(frame, list(WINDOW_KEYS))
+            for column, frame in zip(sketches, found, strict=True)
         }
-        narrow = View(
-            self.view.id, self.view.source, self.view.dimensions, self.view.pane_us, tuple(columns), self.view.retain_us
+        merged, sketched = cap_series(
+            self.view.dimensions, columns, merged, sketched, list(WINDOW_KEYS), ["w", "bucket"]
         )
-        together, found = cap_series(narrow, together, found, list(WINDOW_KEYS), ["w", "bucket"])
-        progress = (
-            pl.concat([pl.DataFrame(schema={"w": pl.Int64, "bucket": pl.Int64, "stamp": pl.Int64}), *stamps])
-            .group_by("w", "bucket")
-            .agg(pl.col("stamp").sum().alias("progress"))
-        )
-        return Merged(together, found, progress)
+        return Merged(merged, sketched, progress)
 
-    def _cover(self, numbers: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Which panes and which whole segments make each window: frames (w, pane) and (w, segment), of what exists."""
+    def _levels(self, numbers: Times, starts: Times, ends: Times) -> Iterator[tuple[pl.DataFrame, _Level]]:
+        """The panes and whole segments that make the windows up: (w, at) and what is there."""
         size = self.panes_per_segment
         have = np.array(sorted(self._segments), dtype=np.int64)
         found = cover(starts, ends, (size,) if size > 1 else ())
-        fine = found.level == 0
-        held = np.isin(np.where(fine, found.coarse // size, found.coarse), have)
         w = numbers[found.window]
-        return (
-            pl.DataFrame({"w": w[fine & held], "pane": found.coarse[fine & held]}),
-            pl.DataFrame({"w": w[~fine & held], "segment": found.coarse[~fine & held]}),
-        )
+        for number, segments, level_of in ((0, found.coarse // size, self._fine), (1, found.coarse, self._coarse)):
+            held = (found.level == number) & np.isin(segments, have)
+            if held.any():
+                levels = [level_of(segment) for segment in np.unique(segments[held]).tolist()]
+                yield pl.DataFrame({"w": w[held], "at": found.coarse[held]}), _Level.concat(levels)
 
-    def _fine(
-        self, panes: list[int], index: pl.DataFrame
-    ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], pl.DataFrame]:
-        size = self.panes_per_segment
-        numbers = sorted({pane // size for pane in panes})
-        frames = [self._fine_of(self._segments[number]) for number in numbers]
-        wanted = index.select("pane").unique()
-        stamps = pl.concat([self._segments[number].stamps for number in numbers]).join(wanted, on="pane", how="semi")
-        return (
-            pl.concat([rows for rows, _ in frames], how="diagonal"),
-            {
-                column.id: pl.concat([items[column.id] for _, items in frames if column.id in items])
-                for column in self.view.sketches
-                if any(column.id in items for _, items in frames)
-            },
-            stamps.group_by("pane", "bucket").agg(pl.col("stamp").sum()),
-        )
-
-    def _coarse(
-        self, numbers: list[int], index: pl.DataFrame
-    ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame], pl.DataFrame]:
-        frames = [(number, self._coarse_of(self._segments[number])) for number in sorted(numbers)]
-        label = {number: pl.lit(number, dtype=pl.Int64).alias("segment") for number, _ in frames}
-        return (
-            pl.concat([rows.with_columns(label[number]) for number, (rows, _) in frames], how="diagonal"),
-            {
-                column.id: pl.concat(
-                    [
-                        items[column.id].with_columns(label[number])
-                        for number, (_, items) in frames
-                        if column.id in items
-                    ]
-                )
-                for column in self.view.sketches
-                if any(column.id in items for _, (_, items) in frames)
-            },
-            pl.concat(
-                [
-                    self._segments[number]
-                    .stamps.group_by("bucket")
-                    .agg(pl.col("stamp").sum())
-                    .with_columns(label[number])
-                    for number, _ in frames
-                ]
-            ),
-        )
-
-    def _fine_of(self, segment: _Segment) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    def _fine(self, number: int) -> _Level:
+        segment = self._segments[number]
         if segment.fine is None:
-            segment.fine = self._rolled(segment.rows, segment.items, ["pane", "bucket", "h"])
+            named = {id_: frame.rename({"pane": "at"}) for id_, frame in segment.items.items()}
+            segment.fine = self._rolled(
+                segment.rows.rename({"pane": "at"}), named, segment.stamps.rename({"pane": "at"})
+            )
         return segment.fine
 
-    def _coarse_of(self, segment: _Segment) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    def _coarse(self, number: int) -> _Level:
+        segment = self._segments[number]
         if segment.coarse is None:
-            rows, items = self._fine_of(segment)
-            segment.coarse = self._rolled(rows, items, ["bucket", "h"])
+            fine, at = self._fine(number), pl.lit(number, dtype=pl.Int64).alias("at")
+            labelled = {id_: frame.with_columns(at) for id_, frame in fine.items.items()}
+            segment.coarse = self._rolled(fine.rows.with_columns(at), labelled, fine.stamps.with_columns(at))
         return segment.coarse
 
-    def _rolled(
-        self, rows: pl.DataFrame, items: Mapping[str, pl.DataFrame], keys: list[str]
-    ) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
+    def _rolled(self, rows: pl.DataFrame, items: Mapping[str, pl.DataFrame], stamps: pl.DataFrame) -> _Level:
+        """Rows of the same place and series merged into one."""
+        keys = ["at", "bucket", "h"]
         have = set(rows.columns)
-        merges = [
-            merge
-            for column in self.view.columns
-            if column.samples in have
-            for merge in column.aggregation.merge(column.id)
-        ]
-        return (
-            rows.group_by(keys).agg(*merges),
+        present = [column for column in self.view.columns if column.samples in have]
+        merges = [merge for column in present for merge in column.aggregation.merge(column.id)]
+        merged, stamped = pl.collect_all(
+            [rows.lazy().group_by(keys).agg(*merges), stamps.lazy().group_by("at", "bucket").agg(pl.col("stamp").sum())]
+        )
+        return _Level(
+            merged,
             {
                 column.id: column.aggregation.merge_items(items[column.id].select(*keys, "item", "k"), keys)
                 for column in self.view.sketches
                 if column.id in items
             },
+            stamped,
         )
 
     # -- letting go -------------------------------------------------------------------------------------------------------------
@@ -383,3 +352,7 @@ class PaneStore:
 
 def _without(frame: pl.DataFrame | None, replaced: pl.DataFrame, places: list[str]) -> pl.DataFrame | None:
     return None if frame is None else frame.join(replaced, on=places, how="anti")
+
+
+def _narrowed(frame: pl.DataFrame, series: pl.DataFrame | None) -> pl.LazyFrame:
+    return frame.lazy() if series is None else frame.lazy().join(series.lazy(), on=["bucket", "h"], how="semi")

@@ -130,6 +130,18 @@ class Plan:
     def of_source(self, source: str) -> tuple[View, ...]:
         return tuple(view for view in self.views if view.source.name == source)
 
+    def columns_beside(self, kpi: KpiPlan) -> dict[str, list[Column]]:
+        """By view, the columns of this KPI and of all that read the view over the same windows: merged together, once."""
+        alike = [
+            other for other in self.kpis if (other.kpi.window, other.kpi.calendar) == (kpi.kpi.window, kpi.kpi.calendar)
+        ]
+        found: dict[str, dict[str, Column]] = {term.view.id: {} for term in kpi.terms}
+        for other in alike:
+            for term in other.terms:
+                if term.view.id in found:
+                    found[term.view.id][term.column.id] = term.column
+        return {view: list(columns.values()) for view, columns in found.items()}
+
 
 @dataclass(slots=True)
 class _Draft:
