@@ -83,11 +83,11 @@ class LocalCalendar:
         """Instants one offset earlier: exactly for s, m, h, at the same wall time for the rest.
 
         Months, quarters and years keep the day of the month, or take the last one of a shorter month. ``midnights``:
-        the instants are starts of days, and so are the results (where clocks skip midnight, wall time cannot tell).
+        starts of days lead to starts of days (where clocks skip midnight, wall time cannot tell).
         """
         if (exact := exact_offset_us(offset)) is not None:
             return instants - exact
-        local = self.days_of(instants) * DAY_US if midnights else self.zone.to_local(instants)
+        local = self.wall_times(instants) if midnights else self.zone.to_local(instants)
         if (days := _DAYS_OF_OFFSET.get(offset.unit)) is not None:
             return self.zone.to_utc(local - offset.amount * days * DAY_US)
         days_since_1970, time_of_day = np.divmod(local, DAY_US)

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from engine.catalog.model import Calendar, Cumulate, Grain, Hop, Offset, Tumble, Window
 from engine.event_time import NEVER
 from engine.event_time.calendars import LocalCalendar, exact_offset_us
-from engine.event_time.durations import exact_us
+from engine.event_time.durations import DAY_US, exact_us
 from engine.event_time.ends import Ends, GrainEnds, UnionEnds, days_of, ends_every
 from engine.event_time.zones import Times
 
@@ -78,12 +78,14 @@ class Windows(ABC):
     def shifted(self, spans: Spans, offset: Offset) -> Spans:
         """The windows that these are compared with, one offset earlier, in the same order (``publish_us`` stays)."""
 
-    def alignment_us(self, offset: Offset) -> int:
-        """What the bounds of windows shifted by this offset are multiples of, where these are of ``pane_us`` too."""
-        if (exact := exact_offset_us(offset)) is not None:
-            return exact
+    def align(self, offsets: Iterable[Offset]) -> None:
+        """Make panes short enough for the windows shifted by any of these offsets, or by several in turn."""
         zone = self.calendar.zone
-        return zone.midnight_alignment_us if self._at_midnights else zone.alignment_us
+        lengths = [exact_offset_us(offset) for offset in offsets]
+        exact = [length for length in lengths if length is not None]
+        at_midnights = self._at_midnights and not exact
+        local = zone.midnight_alignment_us if at_midnights else zone.alignment_us
+        self.pane_us = math.gcd(self.pane_us, *exact, *([local] if len(exact) < len(lengths) else []))
 
     def ending_at(self, ends: Times) -> Spans:
         """The windows with these ends, which must be ends of windows."""
@@ -173,7 +175,7 @@ class TumbleWindows(Windows):
             starts = self.calendar.earlier(spans.start_us, offset)
             return Spans(starts, starts + (spans.end_us - spans.start_us), spans.publish_us)
         starts = self.calendar.earlier(spans.start_us, offset, midnights=True)
-        ends = self.calendar.day_starts(self.calendar.days_of(starts) + self._days)
+        ends = self.calendar.zone.to_utc(self.calendar.wall_times(starts) + self._days * DAY_US)
         return Spans(starts, ends, spans.publish_us)
 
 
@@ -186,16 +188,14 @@ class HopWindows(Windows):
         at_midnights = days_of(window.slide) is not None
         super().__init__(calendar, ends_every(window.slide, calendar), longest, at_midnights=at_midnights)
         self._size: Final = Offset(window.size.amount, window.size.unit)
-        self.pane_us = math.gcd(self.pane_us, self.alignment_us(self._size))
+        self.align([self._size])
 
     def _starts(self, ends: Times) -> Times:
         return self.calendar.earlier(ends, self._size, midnights=self._at_midnights)
 
     def shifted(self, spans: Spans, offset: Offset) -> Spans:
         ends = self.calendar.earlier(spans.end_us, offset, midnights=self._at_midnights)
-        at_midnights = self._at_midnights and exact_offset_us(offset) is None
-        starts = self.calendar.earlier(ends, self._size, midnights=at_midnights)
-        return Spans(starts, ends, spans.publish_us)
+        return Spans(self._starts(ends), ends, spans.publish_us)
 
 
 class CumulateWindows(Windows):
@@ -228,7 +228,7 @@ def windows_for(window: Window, calendar: Calendar, offsets: Iterable[Offset] = 
             windows = HopWindows(window, local)
         case Cumulate():
             windows = CumulateWindows(window, local)
-    windows.pane_us = math.gcd(windows.pane_us, *(windows.alignment_us(offset) for offset in offsets))
+    windows.align(offsets)
     return windows
 
 
@@ -246,7 +246,9 @@ def _shifted_to_date(calendar: LocalCalendar, grain: Grain, spans: Spans, offset
     elapsed = np.where(elapsed > 0, elapsed, spans.end_us - spans.start_us)
     ends = calendar.zone.to_utc(calendar.wall_times(starts) + elapsed)
     if calendar.leads_to_a_grain(grain, offset):
-        whole = spans.end_us == calendar.grain_starts(grain, calendar.grains_of(grain, spans.start_us) + 1)
+        grains = calendar.grains_of(grain, spans.start_us)
+        to_date = spans.start_us == calendar.grain_starts(grain, grains)  # not so where shifted before, by 30d or 2h
+        whole = to_date & (spans.end_us == calendar.grain_starts(grain, grains + 1))
         earlier_ends = calendar.grain_starts(grain, calendar.grains_of(grain, starts) + 1)
-        ends = np.where(whole, earlier_ends, np.minimum(ends, earlier_ends))
+        ends = np.where(whole, earlier_ends, np.where(to_date, np.minimum(ends, earlier_ends), ends))
     return Spans(starts, ends, spans.publish_us)

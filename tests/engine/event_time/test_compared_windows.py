@@ -138,3 +138,25 @@ def test_nothing_is_compared_with_nothing() -> None:
     windows = windows_for(Cumulate("month", Duration(1, "h")), Calendar())
     assert len(windows.shifted(windows.closing(0, 0), Offset(1, "month"))) == 0
     assert windows.closing(0, 0).start_us.dtype == np.int64
+
+
+@given(WINDOWS, CALENDARS, STARTS, OFFSETS, OFFSETS)
+def test_windows_may_be_shifted_twice(window, calendar, low, first, second) -> None:
+    windows = windows_for(window, calendar, [first, second])
+    spans = windows.closing(low, low + max(2 * DAY_US, 2 * windows.max_step_us))
+    once = windows.shifted(spans, first)
+    twice = windows.shifted(once, second)
+    assert (twice.start_us % windows.pane_us == 0).all()
+    assert (twice.end_us % windows.pane_us == 0).all()
+    assert (twice.start_us < twice.end_us).all()
+    assert (twice.end_us < once.end_us).all()
+    assert (twice.end_us - twice.start_us <= windows.max_length_us).all()
+
+
+def test_two_hours_and_a_month_before_a_month_to_date(clock) -> None:
+    here = clock("Europe/Amsterdam")
+    windows = windows_for(Cumulate("month", Duration(1, "h")), Calendar("Europe/Amsterdam"))
+    spans = windows.closing(here.at("2026-03-05 09:00"), here.at("2026-03-05 10:00"))
+    compared = windows.shifted(windows.shifted(spans, Offset(2, "h")), Offset(1, "month"))
+    assert here.text(int(compared.start_us[0])) == "2026-01-28 22:00+01:00"
+    assert here.text(int(compared.end_us[0])) == "2026-02-02 08:00+01:00"
