@@ -271,6 +271,7 @@ class SourcePartition:
             state.pending.append(rows)
             self._pending_rows += rows.height
             for column in view.sketches:
+                assert column.value is not None  # a sketch is of something
                 items = column.aggregation.fold_items(events, [*dims, "pane"], column.value, column.keep)
                 state.pending_items.setdefault(column.id, []).append(items)
                 self._pending_rows += items.height

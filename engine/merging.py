@@ -246,15 +246,7 @@ class MergePartition:
         if watermark == NEVER or (state.closed_us == NEVER and not self._begin(state)):
             return None
         before_published, before_closed = state.published_us, state.closed_us
-        closing = kpi.windows.closing(before_closed, watermark) if watermark > before_closed else _none(kpi)
-        frames: list[pl.DataFrame | None] = []
-        if len(closing):
-            frames.append(self._whole(state, closing, watermark, "closed"))
-        if upto > before_published and open_windows:
-            opening = kpi.windows.publishable(before_published, upto)
-            opening = opening.take(np.flatnonzero(opening.end_us > watermark))
-            if len(opening):
-                frames.append(self._whole(state, opening, watermark, "open"))
+        frames = [self._new_windows(state, watermark, upto if open_windows else NEVER)]
         fresh, state.fresh = state.fresh, {}
         published = max(before_published, before_closed)
         frames.append(
@@ -288,10 +280,24 @@ class MergePartition:
         state.published_us = min(known) - windows.max_length_us - windows.max_step_us
         return True
 
-    def _whole(self, state: _KpiState, spans: Spans, watermark: int, kind: str) -> pl.DataFrame:
-        """Every series of each window, and those of the window before that have nothing in it (protocol rule 11)."""
-        joined = _joined(state.plan.windows.previous(spans.end_us[:1]), spans)
-        return self._rows(state.evaluator.evaluate(joined, watermark, succeeding=True), joined, kind)
+    def _new_windows(self, state: _KpiState, watermark: int, upto: int) -> pl.DataFrame | None:
+        """Every series of the windows that close or open now, and those of the window before that have nothing in it (protocol rule 11)."""
+        windows = state.plan.windows
+        reach = max(self._stores[term.view.id].last_us + term.view.retain_us for term in state.plan.terms)
+        closing = windows.closing(state.closed_us, min(watermark, reach))
+        # A window that is open has not been published for longer than a step.
+        opening = windows.publishable(max(state.published_us, watermark - windows.max_step_us - 1), min(upto, reach))
+        ends = np.concatenate([closing.end_us, opening.end_us[opening.end_us > watermark]])
+        if not len(ends):
+            return None
+        spans = windows.closing(int(ends[0]) - 1, int(ends[-1]))
+        joined = _joined(windows.previous(spans.end_us[:1]), spans)
+        rows = self._rows(state.evaluator.evaluate(joined, watermark, succeeding=True), joined, "open")
+        rows = rows.with_columns(
+            pl.when(pl.col("window_end") <= watermark).then(pl.lit("closed")).otherwise("state").alias("state")
+        )
+        shown = pl.Series(ends).implode()
+        return rows.filter(pl.col("window_end").is_in(shown)) if len(ends) < len(spans) else rows
 
     def _changed_rows(
         self,
@@ -470,10 +476,6 @@ def _changed_series(kpi: KpiPlan, changes: _Changes, term: Term) -> pl.DataFrame
     used = [other.column.id for other in kpi.terms if other.view.id == term.view.id]
     together = pl.concat(found).filter(pl.any_horizontal(used)).select("pane", "bucket", "h").unique()
     return together if together.height else None
-
-
-def _none(kpi: KpiPlan) -> Spans:
-    return kpi.windows.closing(0, 0)
 
 
 def _joined(first: Spans, rest: Spans) -> Spans:

@@ -96,6 +96,11 @@ class PaneStore:
         return int(first.rows["pane"].min()) * self.view.pane_us if first.rows.height else None  # type: ignore[arg-type]  # integers
 
     @property
+    def last_us(self) -> int:
+        """End of the latest pane that holds anything; NEVER where none does."""
+        return (max(self._segments) + 1) * self.panes_per_segment * self.view.pane_us if self._segments else NEVER
+
+    @property
     def dropped_us(self) -> int:
         """Panes that end at or before this are gone; NEVER before any was dropped."""
         return self._dropped * self.view.pane_us if self._dropped != NEVER else NEVER
@@ -247,7 +252,7 @@ class PaneStore:
             f"{column.id}.{suffix}": dtype for column in columns for suffix, dtype in column.aggregation.state.items()
         }
         sketches = [column for column in columns if column.aggregation.items is not None]
-        rows = [pl.DataFrame(schema={"w": pl.Int64, "bucket": pl.Int64, "h": pl.UInt64} | states).lazy()]
+        rows = [pl.DataFrame(schema={"w": pl.Int64(), "bucket": pl.Int64(), "h": pl.UInt64(), **states}).lazy()]
         stamps = [pl.DataFrame(schema={"w": pl.Int64, "bucket": pl.Int64, "stamp": pl.Int64}).lazy()]
         items = {column.id: [pl.DataFrame(schema=_WINDOW_ITEMS).lazy()] for column in sketches}
         for index, level in self._levels(numbers, starts, ends):
