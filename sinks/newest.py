@@ -55,6 +55,7 @@ class _Kept:
         self._frames: list[pl.DataFrame] = []
         self._since = 0
         self._merged_rows = 0
+        self._ends: list[int] = []  # the two newest window ends, newest first
 
     def add(self, frame: pl.DataFrame) -> None:
         self._frames.append(frame)
@@ -64,7 +65,11 @@ class _Kept:
 
     def merged(self) -> pl.DataFrame:
         if len(self._frames) > 1 or self._since:
-            frame = _alive(newest_of(pl.concat(self._frames)))
+            frame = pl.concat(self._frames)
+            ends = {*self._ends, *frame["window_end"].unique().top_k(2).to_list()}
+            self._ends = sorted(ends, reverse=True)[:2]
+            # A series without a value in the newest window, nor in the one before it, has fallen silent.
+            frame = newest_of(frame).filter(pl.col("window_end") >= self._ends[-1])
             self._frames = [frame]
             self._since, self._merged_rows = 0, frame.height
         return self._frames[0]
@@ -75,9 +80,3 @@ def newest_of(frame: pl.DataFrame) -> pl.DataFrame:
     if frame["h"].is_unique().all():
         return frame
     return frame.sort(*ORDER, maintain_order=True).unique("h", keep="last", maintain_order=True)
-
-
-def _alive(frame: pl.DataFrame) -> pl.DataFrame:
-    """Without the series that fell silent: those that have no value in the newest window nor in the one before it."""
-    ends = frame["window_end"].unique().top_k(2)
-    return frame.filter(pl.col("window_end") >= ends.min())
