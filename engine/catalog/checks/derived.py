@@ -1,0 +1,18 @@
+"""The expression of a derived KPI compiles over the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.catalog.drafts import Draft, Finding, Whereabouts
+from engine.expressions import ExpressionError, compile_derived
+
+
+def check(draft: Draft, whereabouts: Whereabouts) -> Iterator[Finding]:
+    for name, kpi in draft.kpis.items():
+        if kpi.expr is None:
+            continue
+        try:
+            compile_derived(kpi.expr, draft.declared["metrics"])
+        except ExpressionError as error:
+            yield Finding(("kpis", name, "expr"), error.message, error.hint)

@@ -1,0 +1,71 @@
+"""Windows: slides divide sizes, steps are shorter than their grain, and no window is made of too many panes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from engine.catalog.checks.identities import exact_text
+from engine.catalog.drafts import Draft, Finding, Path, Whereabouts
+from engine.catalog.model import Cumulate, Grain, Hop, Kpi, Offset
+from engine.event_time.durations import DAY_US, nominal_us
+from engine.event_time.windows import windows_for
+from engine.expressions import ExpressionError, compile_derived
+
+MAX_PANES: Final = 200_000
+_SHORTEST_DAYS: Final[dict[Grain, int]] = {"day": 1, "week": 7, "month": 28, "quarter": 90, "year": 365}
+
+
+def check(draft: Draft, whereabouts: Whereabouts) -> Iterator[Finding]:
+    for name, kpi in draft.kpis.items():
+        path: Path = ("kpis", name, "window")
+        found = list(_form(kpi, path))
+        yield from found or _panes(kpi, path)
+
+
+def _form(kpi: Kpi, path: Path) -> Iterator[Finding]:
+    match kpi.window:
+        case Hop(size, slide):
+            length, step = nominal_us(size), nominal_us(slide)
+            if step > length:
+                hint = f"write slide: {size} or less; windows side by side are type: tumble"
+                yield Finding(
+                    (*path, "slide"), f"{slide} is longer than the size {size}, so events would be left out", hint
+                )
+            elif length % step:
+                hint = f"write a slide that goes into {size} without remainder, as {_dividing(length, step)}"
+                yield Finding((*path, "slide"), f"{slide} does not divide the size {size}", hint)
+        case Cumulate(grain, step):
+            if nominal_us(step) >= _SHORTEST_DAYS[grain] * DAY_US:
+                hint = f"write a shorter step; one value for each {grain} is {{type: tumble, grain: {grain}}}"
+                yield Finding((*path, "step"), f"{step} is no shorter than a {grain}", hint)
+
+
+def _dividing(length: int, step: int) -> str:
+    """The longest slide of a round length that divides the size and is no longer than the one that was written."""
+    minute = 60_000_000
+    rounds = [hours * 60 * minute for hours in (24, 12, 8, 6, 4, 3, 2, 1)]
+    rounds += [minutes * minute for minutes in (30, 20, 15, 10, 5, 2, 1)]
+    rounds += [seconds * 1_000_000 for seconds in (30, 20, 15, 10, 5, 2, 1)]
+    return exact_text(next(size for size in rounds if size <= step and length % size == 0))
+
+
+def _panes(kpi: Kpi, path: Path) -> Iterator[Finding]:
+    windows = windows_for(kpi.window, kpi.calendar, _offsets(kpi))
+    panes = windows.max_length_us // windows.pane_us
+    if panes > MAX_PANES:
+        hint = "write a shorter window, or a longer slide or step"
+        if any(offset.unit in ("s", "m", "h") for offset in _offsets(kpi)):
+            hint += ", or an offset_window that is a multiple of it"
+        pane = exact_text(windows.pane_us)
+        yield Finding(path, f"one window would be made of {panes:,} panes of {pane}, more than {MAX_PANES:,}", hint)
+
+
+def _offsets(kpi: Kpi) -> tuple[Offset, ...]:
+    offsets = [kpi.compare] if kpi.compare is not None else []
+    if kpi.expr is not None:
+        try:
+            offsets += [offset for _, offset in compile_derived(kpi.expr).terms if offset is not None]
+        except ExpressionError:
+            return tuple(offsets)
+    return tuple(offsets)

@@ -1,0 +1,109 @@
+"""Short texts of the catalog that have a form of their own: types of fields, exact durations, days and months."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from engine.catalog.matching import close_to
+from engine.catalog.model import Duration, FieldKind, FieldType
+from engine.event_time.durations import nominal_us, parse_duration
+from engine.event_time.zones import zone_names
+
+WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+MONTHS: Final = (
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+)
+KINDS: Final[tuple[FieldKind, ...]] = ("string", "integer", "number", "boolean", "timestamp")
+
+# What the JSON Schema says of texts whose reading is done by functions.
+DURATION: Final = "[0-9]+[smhdw]"
+EXPIRY: Final = "[0-9]+[smhdwy]"
+OFFSET: Final = "[0-9]+[smhdw]|[0-9]+ (second|minute|hour|day|week|month|quarter|year)s?"
+FIELD_TYPE: Final = r"(string|integer|number|boolean|timestamp|decimal\(\s*[0-9]+\s*,\s*[0-9]+\s*\))\s*\??"
+
+_DECIMAL: Final = re.compile(r"decimal\(\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*\)")
+_OTHER_NAMES: Final = {
+    "int": "integer",
+    "int64": "integer",
+    "bigint": "integer",
+    "long": "integer",
+    "str": "string",
+    "text": "string",
+    "varchar": "string",
+    "bool": "boolean",
+    "float": "number",
+    "double": "number",
+    "real": "number",
+    "datetime": "timestamp",
+    "date": "timestamp",
+    "time": "timestamp",
+    "numeric": "decimal(12,2)",
+    "money": "decimal(12,2)",
+    "decimal": "decimal(12,2)",
+}
+MAX_PRECISION: Final = 38
+
+
+def parse_field_type(text: str) -> tuple[FieldType, bool]:
+    """A type, and whether a ``?`` makes the field optional. Raises ValueError with what to write instead."""
+    optional = text.endswith("?")
+    bare = text.removesuffix("?").strip()
+    for kind in KINDS:
+        if bare == kind:
+            return FieldType(kind), optional
+    match = _DECIMAL.fullmatch(bare)
+    if match is not None:
+        precision, scale = int(match[1]), int(match[2])
+        if not 1 <= precision <= MAX_PRECISION:
+            raise ValueError(f"{bare}: a decimal has 1 to {MAX_PRECISION} digits")
+        if scale > precision:
+            raise ValueError(f"{bare}: no more digits behind the point ({scale}) than there are in all ({precision})")
+        return FieldType("decimal", precision, scale), optional
+    mark = "?" if optional else ""
+    name = re.sub(r"\(.*", "", bare).lower()
+    instead = _OTHER_NAMES.get(name)
+    if instead is not None:
+        raise ValueError(f'"{text}" is not a type; write {instead}{mark}')
+    kinds = "string, integer, number, decimal(p,s), boolean, timestamp"
+    raise ValueError(f'"{text}" is not a type; types are {kinds}')
+
+
+def parse_zone(text: str) -> str:
+    """An IANA time zone of the ``tzdata`` package. Raises ValueError with the name that comes close."""
+    names = zone_names()
+    if text in names:
+        return text
+    cities = {name.rpartition("/")[2]: name for name in sorted(names)}
+    close = close_to(text, sorted(names)) or cities.get(close_to(text, sorted(cities)) or "")
+    hint = f'did you mean "{close}"?' if close else "write an IANA name, as Europe/Amsterdam"
+    raise ValueError(f'there is no time zone "{text}"; {hint}')
+
+
+def parse_positive(text: str) -> int:
+    """An exact duration of at least a second, in microseconds. Raises ValueError."""
+    length = parse_exact(text)
+    if length == 0:
+        raise ValueError(f"{text} is nothing; write at least 1s")
+    return length
+
+
+def parse_exact(text: str) -> int:
+    """An exact duration in microseconds; zero is one. Raises ValueError, for days and weeks with the hours to write."""
+    duration: Duration = parse_duration(text, allow_zero=True)
+    length = nominal_us(duration)
+    if duration.unit in ("d", "w"):
+        hours = length // 3_600_000_000
+        raise ValueError(f"{text} has no exact length here, local days have 23 to 25 hours; write {hours}h")
+    return length
