@@ -87,7 +87,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return AIOKafkaConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
-            group_instance_id=conf.consumer_group_instance_id,
+            group_instance_id=conf.consumer_group_instance_id or None,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
             partition_assignment_strategy=[self._assignor],
             value_deserializer=transport.batched,
