@@ -1,0 +1,82 @@
+"""How a command ends when it does not succeed: one message on stderr, and the exit code that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    SUCCESS = 0
+    NO = 1  # the answer is no: an invalid catalog, a failed check
+    USAGE = 2  # wrong use
+    UNREACHABLE = 3  # a service cannot be reached, or turns us away
+
+
+class Failure(Exception):
+    """Ends the command: `message` goes to stderr. An empty one has been printed already."""
+
+    def __init__(self, code: Exit, message: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def usage(message: str) -> Failure:
+    return Failure(Exit.USAGE, message)
+
+
+def refused(message: str = "") -> Failure:
+    return Failure(Exit.NO, message)
+
+
+def unreachable(message: str) -> Failure:
+    return Failure(Exit.UNREACHABLE, message)
+
+
+@contextmanager
+def reaching_kafka(brokers: str) -> Iterator[None]:
+    """Turns what aiokafka raises when a broker is away or refuses us into a Failure."""
+    from aiokafka import errors
+
+    from streams.producing import WriteFailed
+
+    try:
+        yield
+    except WriteFailed as error:
+        raise unreachable(f"{error}; Kafka is at {brokers}") from error
+    except (
+        errors.TopicAuthorizationFailedError,
+        errors.GroupAuthorizationFailedError,
+        errors.ClusterAuthorizationFailedError,
+    ) as error:
+        raise unreachable(
+            f"Kafka at {brokers} does not allow this: {error}; ask for the permission in its ACLs"
+        ) from error
+    except errors.AuthenticationFailedError as error:
+        raise unreachable(f"Kafka at {brokers} refuses the user name or password: {error}") from error
+    except errors.UnsupportedSaslMechanismError as error:
+        raise unreachable(f"Kafka at {brokers} does not offer this SASL mechanism: {error}") from error
+    except (errors.KafkaConnectionError, errors.KafkaTimeoutError, errors.NodeNotReadyError, OSError) as error:
+        raise unreachable(
+            f"Kafka cannot be reached at {brokers}: {_short(error)}; is it running, and is --brokers right?"
+        ) from error
+
+
+@contextmanager
+def reaching_redis(address: str) -> Iterator[None]:
+    """Turns what redis-py raises when the server is away or refuses us into a Failure."""
+    from redis import exceptions
+
+    try:
+        yield
+    except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
+        raise unreachable(f"Redis at {address} refuses the user name or password, or the command: {error}") from error
+    except (TimeoutError, exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+        raise unreachable(
+            f"Redis cannot be reached at {address}: {_short(error)}; is it running, and is --redis right?"
+        ) from error
+
+
+def _short(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

@@ -1,0 +1,59 @@
+"""`streamgauge worker`: events in, values out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streamgauge.cli.failures import reaching_kafka, reaching_redis
+from streamgauge.cli.loading import usable_catalog
+from streamgauge.cli.options import CatalogPath, DataDir, Host, duration, option, with_connections
+
+if TYPE_CHECKING:
+    from sinks.redis.connection import RedisAddress
+    from streamgauge.settings import KafkaAddress
+
+DEFAULT_DATA = Path(".streamgauge") / "worker"
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        "worker",
+        epilog="Example: streamgauge worker retail.yaml --brokers localhost:9092 --redis redis://localhost:6379",
+    )(worker)
+
+
+@with_connections
+def worker(
+    catalog: CatalogPath,
+    kafka: KafkaAddress,
+    redis: RedisAddress,
+    data_dir: DataDir = DEFAULT_DATA,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, option("port", "The port of /metrics, /livez and /readyz.", min=0, max=65535)] = 9108,
+    flush_interval: Annotated[
+        float,
+        option("flush-interval", "How often what was folded is made durable.", parser=duration, metavar="DURATION"),
+    ] = "500ms",  # type: ignore[assignment]
+) -> None:
+    """Fold events into values: one worker of as many as there are partitions.
+
+    Runs until SIGTERM or Ctrl-C; then flushes, commits and leaves within ten seconds.
+    """
+    from streams.worker import WorkerSettings, run_worker
+
+    found = usable_catalog(catalog)
+    settings = WorkerSettings(
+        catalog=found,
+        brokers=kafka.brokers,
+        security=kafka.security,
+        redis=redis,
+        data_dir=data_dir,
+        host=host,
+        port=port,
+        flush_interval=flush_interval,
+    )
+    with reaching_kafka(kafka.brokers), reaching_redis(str(redis)):
+        run_worker(settings)

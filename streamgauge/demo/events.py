@@ -1,0 +1,102 @@
+"""Sending the year: history at once, then the tail as time passes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from engine.catalog.model import Catalog, Source
+from streamgauge import retail
+from streamgauge.demo import DemoError
+from streamgauge.demo.waiting import came
+from streamgauge.sending.partitions import partition_ends
+from streamgauge.sending.shifting import Shift, weeks_until
+from streamgauge.settings import KafkaAddress
+from streams.producing import BulkWriter, Pair, Place
+
+SOURCE = "till_lines"
+LINES_AT_ONCE = 20_000
+TAIL_SECONDS = 0.25
+WRITE_SECONDS = 60.0
+
+
+def retail_source(catalog: Catalog) -> Source:
+    """The source that the demo's events are for. Raises DemoError."""
+    source = catalog.sources.get(SOURCE)
+    if source is None or source.event_time is None or source.fields[source.event_time].path != retail.TIME_FIELD.path:
+        raise DemoError(
+            f"the demo's events need a source named {SOURCE} with event_time sold_at, as in {retail.catalog_path()}; "
+            f"catalog {catalog.name} has {', '.join(catalog.sources)}"
+        )
+    return source
+
+
+def kept_shift(folder: Path, last: datetime, now: datetime) -> Shift:
+    """The shift of this data directory: chosen at the first start, the same ever after."""
+    path = folder / "shift.json"
+    if path.exists():
+        try:
+            weeks = int(json.loads(path.read_text(encoding="utf-8"))["weeks"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DemoError(f"{path} is damaged; remove {folder.parent} to start afresh") from error
+    else:
+        weeks = weeks_until(last, now)
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"weeks": weeks}) + "\n", encoding="utf-8")
+    return Shift(retail.TIME_FIELD, weeks)
+
+
+@dataclass
+class Sending:
+    """How far the events are, for the screen."""
+
+    lines: retail.TillLines
+    sent: int = 0
+    phase: str = "history"
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+async def send_lines(sending: Sending, topic: str, kafka: KafkaAddress, speed: float) -> None:
+    """Sends history as fast as it goes, then the tail at `speed` times the clock; returns after the last line."""
+    lines, held = sending.lines, await partition_ends(topic, kafka)
+    following = [retail.next_line(partition, length, len(held)) for partition, length in enumerate(held)]
+    position, sending.sent = min(following), sum(held)
+
+    def parts(start: int, stop: int) -> dict[Place, list[Pair]]:
+        values = lines.values(start, stop)
+        found: dict[Place, list[Pair]] = {}
+        for partition, first, end in retail.partition_runs(start, stop, len(held)):
+            wanted = (
+                values[max(first, following[partition]) - start : end - start] if end > following[partition] else []
+            )
+            found.setdefault((topic, partition), []).extend((None, value) for value in wanted)
+        return found
+
+    def prepare(start: int, stop: int) -> asyncio.Future[dict[Place, list[Pair]]]:
+        return asyncio.ensure_future(asyncio.to_thread(parts, start, min(stop, start + LINES_AT_ONCE)))
+
+    async with BulkWriter(kafka.brokers, kafka.security, timeout=WRITE_SECONDS, client_id="streamgauge-demo") as writer:
+
+        async def up_to(stop: int) -> None:
+            """While some lines are under way, the next ones are prepared: that is polars' work, in a thread."""
+            nonlocal position
+            prepared = prepare(position, stop)
+            while position < stop and not sending.stopping.is_set():
+                found = await prepared
+                position = min(stop, position + LINES_AT_ONCE)
+                prepared = prepare(position, stop)
+                await writer.write(found)
+                sending.sent += sum(map(len, found.values()))
+
+        began, clock, reached = datetime.now(UTC), time.monotonic(), lines.sold_at(position)
+        await up_to(lines.sold_before(began))
+        sending.phase = "live" if speed == 1 else f"live, {speed:g} times as fast"
+        start = max(began, reached) if speed != 1 else began  # a faster clock goes on from where it was
+        while position < lines.rows and not await came(sending.stopping, TAIL_SECONDS):
+            await up_to(lines.sold_before(start + timedelta(seconds=(time.monotonic() - clock) * speed)))
+        if position == lines.rows:
+            sending.phase = "the year's last line is sent"

@@ -1,0 +1,82 @@
+"""The demo from its first start-up message to the end of its last child."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from streams.topics import ensure_topics
+
+from engine.catalog.model import Catalog
+from sinks.names import METRICS_PATH
+from streamgauge import retail
+from streamgauge.cli.output import say, warn
+from streamgauge.demo.events import Sending, kept_shift, retail_source, send_lines
+from streamgauge.demo.show import Show
+from streamgauge.demo.waiting import done_unless
+from streamgauge.demo.worker_process import running_worker
+from streamgauge.services import embedded_services, free_port
+from streamgauge.settings import kafka_address, redis_address
+
+PARTITIONS = 2
+STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command's options say. `seconds` None means until Ctrl-C."""
+
+    catalog: Path
+    folder: Path
+    seconds: float | None
+    speed: float
+    kafka_port: int
+    redis_port: int
+    metrics_port: int
+
+
+async def run(catalog: Catalog, wanted: Wanted) -> None:
+    """The whole demo, until its time is over or it is told to stop. Raises DemoError, ServiceError, NoRetailData."""
+    source = retail_source(catalog)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    say(f"data directory: {wanted.folder}")
+    path = retail.till_lines(wanted.folder / "retail")
+    lines = retail.TillLines.open(path, kept_shift(wanted.folder / "retail", retail.last_sold(path), datetime.now(UTC)))
+    with embedded_services(
+        wanted.folder, kafka_port=wanted.kafka_port, redis_port=wanted.redis_port, tell=say
+    ) as services:
+        for notice in services.notices:
+            warn(notice)
+        assert services.kafka and services.redis
+        kafka, address = kafka_address(services.kafka, environment={}), redis_address(services.redis, environment={})
+        say(f"Kafka is at {services.kafka}, Valkey at {services.redis}")
+        await ensure_topics(catalog, services.kafka, kafka.security, partitions=PARTITIONS, replication=1, create=True)
+        port = free_port(wanted.metrics_port)
+        if port != wanted.metrics_port and wanted.metrics_port:
+            warn(f"port {wanted.metrics_port} is taken, the worker listens on {port}")
+        with running_worker(wanted.catalog, kafka, address, wanted.folder, port) as worker:
+            if not await done_unless(stop, worker.wait_until_ready()):
+                return
+            say(f"the worker is ready; metrics at {worker.address}{METRICS_PATH}, log in {worker.log}")
+            addresses = (
+                f"brokers {services.kafka} · redis {services.redis} · metrics {worker.address}{METRICS_PATH}",
+                "Ctrl-C ends everything"
+                + (" · --speed 60 makes an hour pass in a minute" if wanted.speed == 1 else ""),
+            )
+            show = Show(catalog, Sending(lines), worker, addresses)
+            async with asyncio.TaskGroup() as tasks:
+                sending = tasks.create_task(send_lines(show.sending, source.topic, kafka, wanted.speed))
+                try:
+                    await show.until(stop, wanted.seconds, services, address)
+                finally:
+                    show.sending.stopping.set()
+                    stopping = asyncio.get_running_loop().call_later(STOP_SECONDS, sending.cancel)
+                    await asyncio.wait([sending])
+                    stopping.cancel()
+    say("ended: the worker, Kafka and Valkey are stopped; the same command goes on from here")

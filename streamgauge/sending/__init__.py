@@ -1,0 +1,1 @@
+"""Events from files to a source's topic: read in chunks, sent in whole record batches."""

@@ -1,0 +1,55 @@
+"""Where events go: a topic's partitions, how long each is, and which one a key belongs to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.partitioner import murmur2
+
+from streamgauge.settings import KafkaAddress
+
+
+class UnknownTopic(Exception):
+    """The topic is not there, and is not made by sending to it."""
+
+
+async def partition_ends(topic: str, kafka: KafkaAddress) -> list[int]:
+    """The end offset of each partition. Raises UnknownTopic, and KafkaError when no broker answers."""
+    options = kafka.client_options()
+    client = AIOKafkaClient(**options)
+    try:
+        await client.bootstrap()
+        found = (await client.fetch_all_metadata()).partitions_for_topic(topic)  # asking for one topic might create it
+    finally:
+        await client.close()
+    if not found:
+        raise UnknownTopic(f"topic {topic} does not exist; make it with `streamgauge topics`")
+    places = [TopicPartition(topic, partition) for partition in sorted(found)]
+    consumer = AIOKafkaConsumer(**options)
+    await consumer.start()
+    try:
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+    finally:
+        await consumer.stop()
+    return [ends[place] for place in places]
+
+
+def by_partition(
+    values: Sequence[bytes], keys: Sequence[bytes | None] | None, partitions: int, turn: int
+) -> dict[int, list[tuple[bytes | None, bytes]]]:
+    """Events of one key to the partition that Kafka's own clients choose for it; others to the `turn`'s."""
+    rest = turn % partitions
+    if keys is None:
+        return {rest: [(None, value) for value in values]}
+    chosen: dict[bytes | None, int] = {None: rest}
+    parts: defaultdict[int, list[tuple[bytes | None, bytes]]] = defaultdict(list)
+    for key, value in zip(keys, values, strict=True):
+        partition = chosen.get(key)
+        if partition is None and key is not None:
+            partition = chosen[key] = (murmur2(key) & 0x7FFFFFFF) % partitions
+        parts[rest if partition is None else partition].append((key, value))
+    return parts
