@@ -10,7 +10,7 @@ from engine.catalog import document
 from engine.catalog.document import Node
 from engine.catalog.model import Calendar, FieldType, Goal, Kpi, Metric, Source
 from engine.catalog.problems import Problem
-from engine.expressions import ExpressionError, compile_derived
+from engine.expressions import ExpressionError, Term, compile_derived
 
 Path = tuple[str | int, ...]
 SUBJECTS: Final = {"goals": "goal", "sources": "source", "metrics": "metric", "kpis": "kpi", "fields": "field"}
@@ -37,6 +37,8 @@ class Draft:
     declared: dict[str, set[str]] = field(default_factory=lambda: {section: set() for section in SUBJECTS})
     unread_fields: dict[str, set[str]] = field(default_factory=dict)  # by source: declared with a type nobody can read
 
+    _terms: dict[str, tuple[Term, ...]] = field(default_factory=dict)
+
     def types(self, source: Source) -> dict[str, FieldType]:
         return {name: declared.type for name, declared in source.fields.items()}
 
@@ -47,14 +49,20 @@ class Draft:
             if named is not None:
                 yield key, named
 
+    def terms(self, expr: str) -> tuple[Term, ...]:
+        """The terms of a derived expression, whether they exist or not; none of what is not an expression."""
+        if expr not in self._terms:
+            try:
+                self._terms[expr] = compile_derived(expr).terms
+            except ExpressionError:
+                self._terms[expr] = ()
+        return self._terms[expr]
+
     def sources_of(self, kpi: Kpi) -> tuple[str, ...]:
         """The sources that a KPI reads through its metrics, each once; of those that could be built."""
         names = [name for _, name in self.metrics_of(kpi)]
         if kpi.expr is not None:
-            try:
-                names = [name for name, _ in compile_derived(kpi.expr).terms]
-            except ExpressionError:
-                names = []
+            names = [name for name, _ in self.terms(kpi.expr)]
         sources = (self.metrics[name].source for name in names if name in self.metrics)
         return tuple(source for source in dict.fromkeys(sources) if source in self.sources)
 

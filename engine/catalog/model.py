@@ -88,7 +88,7 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A topic of events. ``event_time`` and ``identity`` name fields; None: a CloudEvents source leaves it to the envelope."""
+    """A topic of events. ``event_time`` and ``identity`` name fields; None: the CloudEvent's envelope has it."""
 
     name: str
     topic: str

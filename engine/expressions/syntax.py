@@ -11,13 +11,14 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
 
-import sqlglot
-from sqlglot import exp
+from sqlglot import Dialect, exp
 from sqlglot.errors import ParseError, TokenError
 
 MAX_CHARACTERS: Final = 10_000
 MAX_DEPTH: Final = 150
 MAX_DIGITS: Final = 38  # of a decimal: what 128 bits hold
+
+_DIALECT: Final = Dialect.get_or_raise("duckdb")
 
 # Of the grammar, not of the words it is spelled with: sqlglot's name for what our messages call by another.
 _SPOKEN: Final = {
@@ -56,7 +57,7 @@ def parse(sql: str) -> exp.Expr:
     if len(sql) > MAX_CHARACTERS:
         raise ExpressionError(f"the expression has {len(sql):,} characters, more than {MAX_CHARACTERS:,}")
     try:
-        trees = sqlglot.parse(sql, dialect="duckdb")
+        trees = _DIALECT.parse(sql)
     except ParseError as error:
         raise _not_sql(error) from None
     except TokenError:

@@ -1,7 +1,7 @@
 """Values of an expression while it is being compiled: a polars expression and what is known of it.
 
 Arithmetic on integers and decimals is exact, and cannot overflow at run time: each value carries a bound of its digits,
-as SQL's decimals do, and an expression that might need more than 38 is refused when the catalog is loaded. So ``integer +
+as SQL's decimals do, and one that might need more than 38 is refused when the catalog is loaded. So ``integer +
 integer`` is a decimal without fraction digits, wider than 64 bits.
 """
 
@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
-from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 
 from engine.catalog.model import FieldKind, FieldType
+from engine.event_time.zones import zone
 from engine.expressions.syntax import MAX_DIGITS, ExpressionError
 
 Kind = FieldKind | Literal["null"]
 INTEGER_DIGITS: Final = 19  # of a 64 bit integer
+_EPOCH: Final = datetime(1970, 1, 1)
 NUMERIC: Final = frozenset({"integer", "decimal", "number"})
 
 
@@ -86,14 +88,16 @@ def of_instant(text: str, timezone: str) -> Typed:
     try:
         moment = datetime.fromisoformat(text.strip())
         if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=ZoneInfo(timezone))
-        moment = moment.astimezone(UTC)
+            wall_us = (moment - _EPOCH) // timedelta(microseconds=1)
+            moment = _EPOCH + timedelta(microseconds=int(zone(timezone).to_utc(np.array([wall_us]))[0]))
+        else:
+            moment = moment.astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
         raise ExpressionError(
             f"'{text}' is not a timestamp", "write it as '2026-01-31' or '2026-01-31 08:30:00'"
         ) from None
-    literal = pl.lit(moment.replace(tzinfo=None), dtype=pl.Datetime("us")).dt.replace_time_zone("UTC")
-    return Typed(literal, "timestamp", f"timestamp {moment.isoformat()}")
+    literal = pl.lit(moment, dtype=pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return Typed(literal, "timestamp", f"timestamp {moment.isoformat()}Z")
 
 
 def as_decimal(value: Typed, scale: int) -> pl.Expr:

@@ -10,7 +10,6 @@ from engine.catalog.drafts import Draft, Finding, Path, Whereabouts
 from engine.catalog.model import Cumulate, Grain, Hop, Kpi, Offset
 from engine.event_time.durations import DAY_US, nominal_us
 from engine.event_time.windows import windows_for
-from engine.expressions import ExpressionError, compile_derived
 
 MAX_PANES: Final = 200_000
 _SHORTEST_DAYS: Final[dict[Grain, int]] = {"day": 1, "week": 7, "month": 28, "quarter": 90, "year": 365}
@@ -20,7 +19,7 @@ def check(draft: Draft, whereabouts: Whereabouts) -> Iterator[Finding]:
     for name, kpi in draft.kpis.items():
         path: Path = ("kpis", name, "window")
         found = list(_form(kpi, path))
-        yield from found or _panes(kpi, path)
+        yield from found or _panes(draft, kpi, path)
 
 
 def _form(kpi: Kpi, path: Path) -> Iterator[Finding]:
@@ -50,22 +49,19 @@ def _dividing(length: int, step: int) -> str:
     return exact_text(next(size for size in rounds if size <= step and length % size == 0))
 
 
-def _panes(kpi: Kpi, path: Path) -> Iterator[Finding]:
-    windows = windows_for(kpi.window, kpi.calendar, _offsets(kpi))
+def _panes(draft: Draft, kpi: Kpi, path: Path) -> Iterator[Finding]:
+    windows = windows_for(kpi.window, kpi.calendar, _offsets(draft, kpi))
     panes = windows.max_length_us // windows.pane_us
     if panes > MAX_PANES:
         hint = "write a shorter window, or a longer slide or step"
-        if any(offset.unit in ("s", "m", "h") for offset in _offsets(kpi)):
+        if any(offset.unit in ("s", "m", "h") for offset in _offsets(draft, kpi)):
             hint += ", or an offset_window that is a multiple of it"
         pane = exact_text(windows.pane_us)
         yield Finding(path, f"one window would be made of {panes:,} panes of {pane}, more than {MAX_PANES:,}", hint)
 
 
-def _offsets(kpi: Kpi) -> tuple[Offset, ...]:
+def _offsets(draft: Draft, kpi: Kpi) -> tuple[Offset, ...]:
     offsets = [kpi.compare] if kpi.compare is not None else []
     if kpi.expr is not None:
-        try:
-            offsets += [offset for _, offset in compile_derived(kpi.expr).terms if offset is not None]
-        except ExpressionError:
-            return tuple(offsets)
+        offsets += [offset for _, offset in draft.terms(kpi.expr) if offset is not None]
     return tuple(offsets)
