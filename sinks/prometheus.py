@@ -1,7 +1,7 @@
 """What ``/metrics`` of a worker says: the present value of each series it owns, and how the engine does.
 
 KPI values are written as text by columns: 100,000 series through the client library would take half a second of the
-event loop at each scrape. They are gauges without a timestamp, so that a series that moved away is gone at the next one.
+event loop at each scrape. They are gauges without a timestamp: a series that moved away is gone at the next scrape.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from engine.values import KpiFacts, ValueRows
+from engine.values import FEW, KpiFacts, ValueRows
 from sinks.newest import ORDER
 
 _REDUCE_AT_ROWS: Final = 20_000
@@ -46,7 +46,7 @@ class Pending:
         if self._waiting:
             key = next(iter(self._waiting))
             waiting = self._waiting.pop(key)
-            frame = waiting.reduce()
+            frame = waiting.frames[0] if waiting.is_plain() else waiting.reduce()
             if frame.height <= _SPLIT_ABOVE_ROWS:
                 return ValueRows(waiting.kpi, frame)
             self._past.append(ValueRows(waiting.kpi, frame.filter(~pl.col("_newest")).drop("_newest")))
@@ -83,6 +83,10 @@ class _Waiting:
         self.rows = 0
         self.reduced_rows = 0
         self.past_rows = 0
+
+    def is_plain(self) -> bool:
+        """Whether it is one small frame with one row a series, as it is when Redis keeps up: nothing to reduce."""
+        return len(self.frames) == 1 and self.rows <= FEW and self.frames[0]["h"].n_unique() == self.rows
 
     def reduce(self) -> pl.DataFrame:
         """One frame, in the order of values, of what is worth writing: the newest value of each series, and the last

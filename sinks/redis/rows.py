@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Final
 
 import msgspec
 import polars as pl
 
-from engine.values import KpiFacts, ValueRows, dimension_object, json_object, local_time, utc_time
+from engine.values import FEW, KpiFacts, ValueRows, dimension_object, json_object, local_time, row_texts, utc_time
 from sinks.names import redis_index, redis_newest, redis_prefix, redis_rank, redis_updates
 
 OTHER_HASH: Final = 2**64 - 1
@@ -64,6 +65,36 @@ def arguments(
 
 def payloads(rows: ValueRows, chunk: int) -> list[tuple[int, bytes]]:
     """The rows in chunks of at most so many: (rows, MessagePack)."""
+    packed = _few(rows) if rows.frame.height <= FEW else _many(rows)
+    parts = (packed[start : start + chunk] for start in range(0, len(packed), chunk))
+    return [(len(part), _encode((FIELDS, part))) for part in parts]
+
+
+def _few(rows: ValueRows) -> list[tuple[object, ...]]:
+    """What `_many` gives, one by one."""
+    kpi, frame = rows.kpi, rows.frame
+    unit = kpi.unit or ""
+    packed: list[tuple[object, ...]] = []
+    for text, series, end_us in zip(row_texts(rows), frame["h"].to_list(), frame["window_end"].to_list(), strict=True):
+        order = order_text(kpi.definition_sequence, end_us, text.progress, text.revision)
+        score = text.value if series != OTHER_HASH and _is_number(text.value) else ""
+        values = ["" if part is None else str(part) for part in text[1:]]
+        fields = (kpi.name, unit, kpi.definition, *values)
+        open_ = "1" if text.state == "open" else ""
+        packed.append((text.dims, order, str(end_us // 1000), score, open_, text.json(kpi), fields))
+    return packed
+
+
+def _is_number(text: str | None) -> bool:
+    if not text:
+        return False
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _many(rows: ValueRows) -> list[tuple[object, ...]]:
     kpi, frame = rows.kpi, rows.frame
     number = pl.col("value").cast(pl.Float64, strict=False)
     ranked = number.is_finite() & (pl.col("h") != OTHER_HASH)
@@ -94,9 +125,7 @@ def payloads(rows: ValueRows, chunk: int) -> list[tuple[int, bytes]]:
     )
     assert tuple(fields.columns) == FIELDS
     values = zip(*(column.to_list() for column in fields.get_columns()), strict=True)
-    packed = list(zip(*(column.to_list() for column in texts.get_columns()), values, strict=True))
-    parts = (packed[start : start + chunk] for start in range(0, len(packed), chunk))
-    return [(len(part), _encode((FIELDS, part))) for part in parts]
+    return list(zip(*(column.to_list() for column in texts.get_columns()), values, strict=True))
 
 
 def refill_arguments(

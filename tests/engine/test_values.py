@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine.values import KpiFacts, ValueRows, columns, render
+from engine.values import FEW, KpiFacts, ValueRows, columns, render
 
 HOUR_US = 3_600_000_000
 START_US = 1_792_792_800_000_000  # 2026-10-24T00:00:00+02:00
@@ -127,3 +130,39 @@ def test_rows_of_many_windows_keep_their_own_times_and_order() -> None:
 
 def test_no_rows_render_to_nothing() -> None:
     assert render(rows(REGION)) == []
+
+
+text = st.text(max_size=5)
+maybe = st.none() | text
+number = st.none() | st.decimals(allow_nan=False, allow_infinity=False).map(lambda d: format(d, "f"))
+rendered = st.fixed_dictionaries(
+    {
+        "dims": text,
+        "dim.region": maybe,
+        "dim.store": st.none() | st.just("__other__") | st.integers().map(str),
+        "window_start": st.integers(-(2**50), 2**50),
+        "window_end": st.integers(-(2**50), 2**50),
+        "state": st.sampled_from(["open", "closed", "revised"]),
+        "revision": st.integers(0, 9),
+        "progress": st.integers(0, 2**62),
+        "value": number,
+        "reason": maybe,
+        "watermark": st.integers(-(2**62), 2**62),
+        "target": number,
+        "status_reason": maybe,
+        "compare_value": number,
+        "compare_change": st.none() | st.floats(),
+        "final_after": st.none() | st.integers(-(2**50), 2**50),
+    }
+)
+
+
+@given(entries=st.lists(rendered, min_size=1, max_size=5))
+def test_few_rows_and_many_render_the_same(entries: list[dict[str, Any]]) -> None:
+    few = rows(facts(("region", "string"), ("store", "integer")), *(row(**entry) for entry in entries))
+    many = ValueRows(few.kpi, pl.concat([few.frame] * (FEW // len(entries) + 1)))
+
+    def parsed(given: ValueRows) -> list[tuple[bytes, Any]]:
+        return [(key, json.loads(value, parse_int=Decimal, parse_float=Decimal)) for key, value in render(given)]
+
+    assert parsed(many)[: len(entries)] == parsed(few)
