@@ -21,6 +21,7 @@ import polars as pl
 from engine.catalog.model import Source
 from engine.dead_letters import Fault, Reject
 from engine.decoding.batch import Batch, Decoded, Decoder
+from engine.decoding.cloudevents import CloudEvents
 from engine.decoding.columns import Faults
 from engine.decoding.encodings import MAX_BYTES
 from engine.decoding.events import JsonEvents
@@ -214,7 +215,7 @@ class Admission:
 
 def decoder_of(source: Source, max_bytes: int = MAX_BYTES) -> Decoder:
     """What decodes the events of a source."""
-    return JsonEvents(source, max_bytes)
+    return CloudEvents(source, max_bytes) if source.format == "cloudevents" else JsonEvents(source, max_bytes)
 
 
 def _ids(decoded: Decoded, valid: Int64s | None) -> tuple[Int64s, npt.NDArray[np.uint64]]:
