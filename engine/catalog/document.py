@@ -242,7 +242,8 @@ class _Builder:
     @staticmethod
     def _refuse_tag(event: yaml.ScalarEvent | yaml.CollectionStartEvent, line: int) -> None:
         if event.tag is not None and event.tag != "!":
-            raise _Refused(line, f"tags such as {event.tag} are not used in a catalog", "remove the tag")
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            raise _Refused(line, f"tags such as {tag} are not used in a catalog", "remove the tag")
 
 
 def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:

@@ -35,6 +35,7 @@ class Draft:
     metrics: dict[str, Metric] = field(default_factory=dict)
     kpis: dict[str, Kpi] = field(default_factory=dict)
     declared: dict[str, set[str]] = field(default_factory=lambda: {section: set() for section in SUBJECTS})
+    unread_sections: set[str] = field(default_factory=set)  # there, but not as a mapping or under a wrong name
     unread_fields: dict[str, set[str]] = field(default_factory=dict)  # by source: declared with a type nobody can read
 
     _terms: dict[str, tuple[Term, ...]] = field(default_factory=dict)

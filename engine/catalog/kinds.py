@@ -84,9 +84,9 @@ class Text:
         if scalar is None:
             return INVALID
         if scalar.kind != "string":
-            return place.problem(
-                node.line, f"{scalar.text} is {_named(scalar)}, not {self.says}", f'quote it: "{scalar.text}"'
-            )
+            quotable = self.pattern is None or re.fullmatch(self.pattern, scalar.text)
+            hint = f'quote it: "{scalar.text}"' if quotable else self.hint
+            return place.problem(node.line, f"{scalar.text} is {_named(scalar)}, not {self.says}", hint)
         text = scalar.text
         if not text.strip():
             return place.problem(node.line, f"empty where {self.says} is expected", self.hint)
@@ -303,6 +303,7 @@ class ListOf:
     what: str
     least: int = 0
     example: str = ""
+    most: int = 10_000
 
     def read(self, node: Node, place: Place) -> list[Any] | Invalid:
         if not isinstance(node, document.Sequence):
@@ -310,11 +311,14 @@ class ListOf:
             return place.problem(node.line, f"{_shown(node)} where a list of {self.what} is expected", hint)
         if len(node.items) < self.least:
             return place.problem(node.line, f"needs at least {self.least} of the {self.what}", self.example)
+        if len(node.items) > self.most:
+            return place.problem(node.line, f"has more than {self.most} {self.what}", self.example)
         values = [self.item.read(item, place.at(str(number))) for number, item in enumerate(node.items, 1)]
         return INVALID if any(value is INVALID for value in values) else values
 
     def schema(self) -> Schema:
-        return {"type": "array", "items": self.item.schema()} | ({"minItems": self.least} if self.least else {})
+        schema = {"type": "array", "items": self.item.schema(), "maxItems": self.most}
+        return schema | ({"minItems": self.least} if self.least else {})
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,11 @@ class Loaded:
     whereabouts: Whereabouts | None = None
 
     def locate(self, path: Path) -> str:
-        """``file:line: subject`` of what a path leads to, as lint's advice has it."""
+        """``file:line`` of what a path leads to, as lint's advice has it."""
         if self.whereabouts is None:
             return ""
         file, line, _ = self.whereabouts.find(path)
-        return f"{file}:{line}: {described(path)[0]}".rstrip(": ")
+        return f"{file}:{line}"
 
 
 def parse(files: Sequence[tuple[str, str]]) -> Loaded:
@@ -93,8 +93,11 @@ class _Load:
             return
         for key in ("name", "defaults"):
             self._once(file, key, found.root, read)
+        misspelt = {vocabulary.catalog.meant(key) for key in found.root.entries if key not in vocabulary.catalog.keys}
         for section in SECTIONS:
             node = found.root.entries.get(section)
+            if section in misspelt or (node is not None and not isinstance(node, document.Mapping)):
+                self.draft.unread_sections.add(section)
             if isinstance(node, document.Mapping):
                 self._section(file, section, node, read.get(section) or {})
 

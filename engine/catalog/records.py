@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,20 +86,27 @@ class Record:
         if self.one_of and len(given) != 1:
             complete = False
             if given or not meant:
-                message = (
-                    f"{' and '.join(given)} together" if given else f"a {self.what} without {' or '.join(self.one_of)}"
-                )
+                message = f"{' and '.join(given)} together" if given else f"a {self.what} that says nothing"
                 place.problem(node.line, message, f"write one of {', '.join(self.one_of)}")
         return Read(values, frozenset(node.entries), complete)
 
     def _missing(self, node: document.Mapping) -> Iterator[str]:
         return (name for name, key in self.keys.items() if key.required and name not in node.entries)
 
+    def meant(self, name: str) -> str | None:
+        """The key that an unknown one probably stands for."""
+        words = re.findall(r"[a-z_]+", self.instead.get(name, ""))
+        if words[:1] == ["write"] and words[1] in self.keys:
+            return str(words[1])
+        return close_to(name, tuple(self.keys))
+
     def _unknown(self, name: str, node: document.Mapping, place: Place) -> set[str]:
         """Report an unknown key; gives the key that was probably meant, where that one is not there too."""
         message = f'unknown key "{name}"'
-        close = close_to(name, tuple(self.keys))
-        if name in self.instead:
+        close = self.meant(name)
+        if any(mark in name for mark in "()'\""):
+            hint = 'text that holds a comma is quoted within { }, as in expr: "round(amount, 2)"'
+        elif name in self.instead:
             hint = self.instead[name]
         elif close is not None:
             hint = f'did you mean "{close}"?'
@@ -134,7 +142,9 @@ class Variant:
 
     def read(self, node: Node, place: Place) -> Read | Invalid:
         if not isinstance(node, document.Mapping):
-            return next(iter(self.records.values())).read(node, place)
+            shown = "nothing" if isinstance(node, Scalar) and node.kind == "null" else node.shown
+            hint = f"it is a mapping whose {self.key} is one of {', '.join(self.records)}"
+            return place.problem(node.line, f"{shown} where a {self.what} is expected", hint)
         word = self._word(node, place)
         if word is None:
             return INVALID

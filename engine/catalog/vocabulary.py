@@ -357,7 +357,7 @@ when: Final = Record(
         "below": Key(Amount(), "The value is below this."),
         "above": Key(Amount(), "The value is above this."),
         "outside": Key(
-            ListOf(Amount(), "bounds", 2, "write it as [low, high]"), "The value is outside of [low, high]."
+            ListOf(Amount(), "bounds", 2, "write it as [low, high]", 2), "The value is outside of [low, high]."
         ),
         "pace_below": Key(
             Share(Decimal(0), Decimal(10), example="90%"), "The share of today's part of the objective is below this."

@@ -77,7 +77,7 @@ def compile_expression(sql: str, fields: Mapping[str, FieldType], *, timezone: s
     """
     typed = _Compiler(fields, timezone).compile(parse(sql))
     if not typed.columns:
-        raise ExpressionError("the expression reads no field", "to count events, use agg: count without expr")
+        raise ExpressionError("the expression reads no field", "name at least one; agg: count needs no expr")
     expr = typed.expr
     if typed.kind == "number" and typed.text not in {f'"{name}"' for name in typed.columns}:
         expr = pl.when(expr.abs() < _TOO_LARGE).then(expr)
@@ -153,8 +153,16 @@ class _Compiler:
             raise unsupported(node.this, SUPPORTED)
         declared = self.fields.get(node.name)
         if declared is None:
-            raise unknown_name("field", node.name, self.fields)
+            raise unknown_name("field", node.name, self.fields, quoted=self._beside_text(node))
         return of_field(node.name, declared)
+
+    def _beside_text(self, node: exp.Column) -> bool:
+        """Whether a name that is no field is in double quotes, or beside a field that holds text."""
+        if node.this.quoted:
+            return True
+        beside = node.parent.find_all(exp.Column) if node.parent is not None else ()
+        types = (self.fields.get(other.name) for other in beside)
+        return any(declared is not None and declared.kind == "string" for declared in types)
 
     def _cast(self, node: exp.Cast) -> Typed:
         """``DATE '...'`` and ``TIMESTAMP '...'`` only."""

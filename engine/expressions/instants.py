@@ -1,8 +1,8 @@
 """date_trunc and extract over timestamps, by the wall clocks of a time zone.
 
-The zone's rules are those of the pinned ``tzdata`` package (`engine.event_time.zones`), as everywhere in the engine, not
-those that polars carries. A start that the clocks skip is the first instant after the gap, one that they repeat is the
-first of the two (protocol rule 10).
+The zone's rules are those of the pinned ``tzdata`` package (`engine.event_time.zones`), as everywhere in the engine,
+not those that polars carries. A start that the clocks skip is the first instant after the gap, one that they repeat is
+the first of the two (protocol rule 10).
 """
 
 from __future__ import annotations

@@ -123,13 +123,15 @@ def refuse_more(node: exp.Expr, *known: str) -> None:
             raise ExpressionError(f"{node.sql(dialect='duckdb')}: {name} is not part of the catalog's expressions")
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> ExpressionError:
-    """An unknown field or metric, with the names that come close."""
+def unknown_name(kind: str, name: str, known: Iterable[str], *, quoted: bool = False) -> ExpressionError:
+    """An unknown field or metric, with the names that come close. ``quoted``: it may have been meant as text."""
     names = sorted(known)
     by_folded = {candidate.casefold(): candidate for candidate in names}
     close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
     if close:
         return ExpressionError(f'unknown {kind} "{name}"', f'did you mean "{by_folded[close[0]]}"?')
+    if quoted:
+        return ExpressionError(f'unknown {kind} "{name}"', f"text is written in single quotes: '{name}'")
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return ExpressionError(f'unknown {kind} "{name}"', f"{kind}s are: {shown}" if names else f"there are no {kind}s")
 

@@ -7,6 +7,7 @@ integer`` is a decimal without fraction digits, wider than 64 bits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -178,7 +179,8 @@ def _mixed(values: Sequence[Typed], doing: str) -> ExpressionError:
     hint = "bring them to one type"
     kinds = {value.kind for value in values}
     if "string" in kinds and kinds & NUMERIC:
-        text = next((value for value in values if value.kind == "string" and value.literal is not None), None)
+        texts = (value for value in values if value.kind == "string" and isinstance(value.literal, str))
+        text = next((value for value in texts if re.fullmatch(r"[-+]?[0-9.]+", str(value.literal))), None)
         number = next((value for value in values if value.kind in NUMERIC and value.literal is not None), None)
         if text is not None:
             hint = f"a number is written without quotes: {text.literal}"

@@ -12,7 +12,8 @@ def check(draft: Draft, whereabouts: Whereabouts) -> Iterator[Finding]:
     for name, kpi in draft.kpis.items():
         if kpi.expr is None:
             continue
+        known = None if "metrics" in draft.unread_sections else draft.declared["metrics"]
         try:
-            compile_derived(kpi.expr, draft.declared["metrics"])
+            compile_derived(kpi.expr, known)
         except ExpressionError as error:
             yield Finding(("kpis", name, "expr"), error.message, error.hint)

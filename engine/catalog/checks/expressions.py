@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from engine.aggregations import aggregation_for, registry
+from engine.catalog.checks.aggregations import WITHOUT_EXPR
 from engine.catalog.drafts import Draft, Finding, Path, Whereabouts
 from engine.catalog.model import FieldType, Metric, Source
 from engine.expressions import Compiled, ExpressionError, compile_expression
@@ -38,8 +39,8 @@ def check(draft: Draft, whereabouts: Whereabouts) -> Iterator[Finding]:
 
 def _fits(metric: Metric, value: FieldType | None) -> Iterator[Finding]:
     """The aggregation itself says whether it can take such values."""
-    if value is None and metric.agg not in ("count", "rate"):
-        return
+    if (value is None and metric.agg not in WITHOUT_EXPR) or (metric.agg == "percentile" and metric.percentile is None):
+        return  # another check says so
     if value is not None and value.kind not in NUMERIC and metric.agg not in ("count", "count_distinct"):
         hint = "use a field or expression of type integer, decimal or number"
         yield Finding(("metrics", metric.name, "expr"), f"{metric.agg} needs numbers, {metric.expr} is a {value}", hint)

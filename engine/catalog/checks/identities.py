@@ -23,9 +23,7 @@ def check(draft: Draft, whereabouts: Whereabouts) -> Iterator[Finding]:
             continue
         path = ("sources", name, "dedupe")
         if source.identity is None and source.format == "json":
-            yield Finding(
-                path, "dedupe without identity", "name the field that events are recognised by: identity: NAME"
-            )
+            yield Finding(path, "there is no identity", "name the field that events are recognised by: identity: NAME")
         least = source.watermark.delay_us + source.allowed_lateness_us
         if source.dedupe_us < least:
             yield Finding(

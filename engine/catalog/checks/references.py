@@ -27,5 +27,5 @@ def check(draft: Draft, whereabouts: Whereabouts) -> Iterator[Finding]:
 
 def _unknown(draft: Draft, path: Path, section: str, noun: str, name: str) -> Iterator[Finding]:
     known = draft.declared[section]
-    if name not in known:
+    if name not in known and section not in draft.unread_sections:
         yield Finding(path, f'unknown {noun} "{name}"', one_of(name, sorted(known), f"{noun}s"))

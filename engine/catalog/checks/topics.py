@@ -10,7 +10,9 @@ OWN = ("partials", "values", "definitions", "alerts")
 
 
 def check(draft: Draft, whereabouts: Whereabouts) -> Iterator[Finding]:
-    topics = {source.topic: name for name, source in draft.sources.items()}
+    topics: dict[str, str] = {}
+    for name, source in draft.sources.items():
+        topics.setdefault(source.topic, name)
     for name, source in draft.sources.items():
         path = ("sources", name, "topic")
         own = source.topic in {f"{draft.name}.{kind}" for kind in OWN}

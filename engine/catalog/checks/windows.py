@@ -7,7 +7,7 @@ from typing import Final
 
 from engine.catalog.checks.identities import exact_text
 from engine.catalog.drafts import Draft, Finding, Path, Whereabouts
-from engine.catalog.model import Cumulate, Grain, Hop, Kpi, Offset
+from engine.catalog.model import Cumulate, Duration, Grain, Hop, Kpi, Offset
 from engine.event_time.durations import DAY_US, nominal_us
 from engine.event_time.windows import windows_for
 
@@ -32,7 +32,7 @@ def _form(kpi: Kpi, path: Path) -> Iterator[Finding]:
                     (*path, "slide"), f"{slide} is longer than the size {size}, so events would be left out", hint
                 )
             elif length % step:
-                hint = f"write a slide that goes into {size} without remainder, as {_dividing(length, step)}"
+                hint = f"write a slide that goes into {size} without remainder, as {_dividing(length, slide)}"
                 yield Finding((*path, "slide"), f"{slide} does not divide the size {size}", hint)
         case Cumulate(grain, step):
             if nominal_us(step) >= _SHORTEST_DAYS[grain] * DAY_US:
@@ -40,8 +40,12 @@ def _form(kpi: Kpi, path: Path) -> Iterator[Finding]:
                 yield Finding((*path, "step"), f"{step} is no shorter than a {grain}", hint)
 
 
-def _dividing(length: int, step: int) -> str:
+def _dividing(length: int, slide: Duration) -> str:
     """The longest slide of a round length that divides the size and is no longer than the one that was written."""
+    step = nominal_us(slide)
+    if slide.unit in ("d", "w") and length % DAY_US == 0:
+        days = next(days for days in range(step // DAY_US, 0, -1) if length % (days * DAY_US) == 0)
+        return f"{days}d"
     minute = 60_000_000
     rounds = [hours * 60 * minute for hours in (24, 12, 8, 6, 4, 3, 2, 1)]
     rounds += [minutes * minute for minutes in (30, 20, 15, 10, 5, 2, 1)]

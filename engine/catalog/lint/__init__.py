@@ -1,4 +1,4 @@
-"""Advice on a valid catalog: are its KPIs specific, measurable, relevant and time-bound, and few enough to be looked at?
+"""Advice on a valid catalog: are its KPIs specific, measurable, relevant, time-bound, and few enough to be looked at?
 
 One rule a file, each a function ``advise(catalog, today)`` that yields advice. To add a rule, put a file with such a
 function here.
