@@ -117,8 +117,8 @@ class Directory:
         at = np.flatnonzero(new)
         fresh, first = np.unique(h[at], return_index=True)
         at = at[first]
-        columns = dims.select(self.names)[at]
-        self._chunks.append(columns.insert_column(0, pl.Series("h", fresh)).cast({"h": pl.UInt64(), **self.schema}))
+        columns = dims.select(pl.col(name).cast(dtype) for name, dtype in self.schema.items())[at]
+        self._chunks.append(columns.insert_column(0, pl.Series("h", fresh)))
         rows = np.arange(self._rows, self._rows + len(fresh), dtype=np.int64)
         self._rows += len(fresh)
         large, recent = self._sorted
@@ -129,7 +129,8 @@ class Directory:
 
     def knows(self, h: Hashes) -> npt.NDArray[np.bool_]:
         """Which hashes need not be learned."""
-        return (self._positions(h) >= 0) | (h == np.uint64(OTHER))
+        known: npt.NDArray[np.bool_] = (self._positions(h) >= 0) | (h == np.uint64(OTHER))
+        return known
 
     def values(self, h: pl.Series) -> pl.DataFrame:
         """The typed dimension values of each hash; all null for ``OTHER`` and for unknown ones."""

@@ -37,7 +37,7 @@ class Aggregation(ABC):
     state: Mapping[str, pl.DataType]
     #: set for sketches, whose main state is ``n`` alone
     items: ItemKind | None = None
-    #: canonical text of all that the state depends on beside source, filter and expression
+    #: canonical text of all that state and result depend on beside source, filter, expression and name
     parameters: str
 
     def __init__(self, metric: Metric, value: FieldType | None) -> None:

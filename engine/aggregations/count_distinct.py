@@ -1,7 +1,7 @@
 """count_distinct: exact while the union has no more than ``exact_below`` values, then an estimate from registers.
 
-Items with k = 0 are hashes of values; those with k > 0 are registers and their ranks. A state is in one form or the other,
-and which one depends on the set of its values alone (protocol.md, rule 18): so does the result, whatever the order and the parts.
+Items with k = 0 are hashes of values; those with k > 0 are registers and their ranks. A state is in one form or the
+other, and which one depends on the set of its values alone; so does the result (protocol.md, rule 18).
 """
 
 from __future__ import annotations

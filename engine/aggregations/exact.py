@@ -68,8 +68,12 @@ class Exact:
             scaled = scaled_double(value)
             valid = scaled.abs() < _LIMIT  # not true of NaN as polars orders it: above everything
             high = (scaled * 2.0**-SPLIT).truncate()
-            hi = pl.when(valid).then(high.cast(pl.Int64, strict=False).cast(I128))
-            hi = hi.when(value.is_not_null()).then(pl.lit(_OUT_OF_RANGE, dtype=I128))
+            hi = (
+                pl.when(valid)
+                .then(high.cast(pl.Int64, strict=False).cast(I128))
+                .when(value.is_not_null())
+                .then(pl.lit(_OUT_OF_RANGE, dtype=I128))
+            )
             lo = pl.when(valid).then((scaled - high * 2.0**SPLIT).cast(pl.Int64, strict=False).cast(I128))
             return [hi.sum().alias(column(prefix, "hi")), lo.sum().alias(column(prefix, "lo"))]
         count = self.counts(value, None)

@@ -1,7 +1,7 @@
 """Stable 64-bit hashes of values, for distinct counts: the same on every machine and in every version.
 
-Values that are numbers in the machine are mixed by the finaliser of splitmix64, which is one to one: no two integers share
-a hash. Strings are hashed by xxh64, once for each in a batch.
+Values that are numbers in the machine are mixed by the finaliser of splitmix64, which is one to one: no two integers
+share a hash. Strings are hashed by xxh64, once for each in a batch.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ _TWO_64 = pl.lit(2**64, dtype=pl.Int128)
 
 def value_hashes(values: pl.Series, kind: str) -> Words:
     """The hash of each value (none is null) of a column of one kind."""
+    if not len(values):
+        return np.empty(0, dtype=np.uint64)
     tag = _TAGS[kind]
     start = np.uint64(tag * _GOLDEN & 0xFFFFFFFFFFFFFFFF)
     if kind == "string":
         unique = values.unique()
         hashes = [xxhash.xxh64_intdigest(text.encode(), seed=tag) for text in unique]
-        if len(unique) == len(values):
-            unique_hashes = dict(zip(unique, hashes, strict=True))
-            return np.fromiter((unique_hashes[text] for text in values), dtype=np.uint64, count=len(values))
-        return values.replace_strict(unique, pl.Series(hashes, dtype=pl.UInt64)).to_numpy()
+        return values.replace_strict(unique, pl.Series(hashes, dtype=pl.UInt64), return_dtype=pl.UInt64).to_numpy()
     if kind == "decimal":
         words = (
             values.to_physical()

@@ -1,11 +1,11 @@
-"""Logarithmic buckets: numbers to bucket indexes such that a bucket's middle is within a relative accuracy of all in it.
+"""Logarithmic buckets: numbers to bucket indexes each with a middle close enough to all of it.
 
 The scheme is that of DDSketch (Masson, Rim, Lee: DDSketch, VLDB 2019): gamma = (1 + a) / (1 - a), bucket j holds
-(b[j-1], b[j]] with b[j] = gamma b[j-1]. Here the bounds are a table, made by multiplication alone, and decide; a logarithm
-only guesses, because its last digit differs between machines and a replay must give the same buckets everywhere.
+(b[j-1], b[j]] with b[j] = gamma b[j-1]. Here the bounds are a table, made by multiplication alone, and decide; a
+logarithm only guesses, because its last digit differs between machines, and a replay gives the same buckets everywhere.
 
-Item 0 is zero (and what is closer to it than 1e-300); items of negative numbers are negative, so that items sort as numbers.
-The last bucket takes what is above 1e300, infinite or not a number; it has no middle.
+Item 0 is zero (and what is closer to it than 1e-300); items of negative numbers are negative, so that items sort as
+numbers. The last bucket takes what is above 1e300, infinite or not a number; it has no middle.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ _QUOTIENT = Context(prec=SIGNIFICANT, rounding=ROUND_HALF_EVEN, Emin=-999_999, E
 _DOUBLE_SUM = Context(prec=15, rounding=ROUND_HALF_EVEN)
 _DOUBLE_FRACTION = 12
 _PLAIN_DOWN_TO = -40
-_PLAIN_UP_TO = 60
+_PLAIN_UP_TO = 80  # a variance of decimals of 38 digits has 76
 
 
 def plain(number: Decimal) -> str:

@@ -1,4 +1,4 @@
-"""percentile: of n values in order, the one at rank ceil(q n), to the stated relative accuracy (protocol.md, rule 18)."""
+"""percentile: of n values in order, the one at rank ceil(q n), to a stated relative accuracy (protocol.md, rule 18)."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ class Percentile(Sketch):
             raise ValueError(f"values of type {value} have no percentiles")
         accuracy = metric.accuracy or DEFAULT_ACCURACY
         self.buckets = LogBuckets.of(accuracy)
-        # Which percentile is asked for does not matter to the state: p50 and p95 of the same values share one.
-        self.parameters = f"buckets/{accuracy.normalize()}"
+        self.parameters = f"{self.share.normalize()}/{accuracy.normalize()}"
         self.state = {"n": pl.Int64()}
 
     @property

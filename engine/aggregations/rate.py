@@ -22,8 +22,7 @@ class Rate(Aggregation):
         super().__init__(metric, value)
         self.exact = None if value is None else Exact.of(value)
         self.state = {"n": pl.Int64(), **(self.exact.state if self.exact else {})}
-        # The unit of time only matters to the result, not to the state.
-        self.parameters = self.exact.parameters if self.exact else ""
+        self.parameters = f"{metric.per}/{self.exact.parameters if self.exact else ''}"
 
     def fold(self, prefix: str, value: pl.Expr | None, keep: pl.Expr | None) -> list[pl.Expr]:
         n = counted(value, keep).alias(column(prefix, "n"))

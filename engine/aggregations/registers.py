@@ -1,8 +1,8 @@
-"""HyperLogLog registers: how many distinct hashes there were, from the longest run of zeros in each of m shares of them.
+"""HyperLogLog registers: how many distinct hashes there were, from the longest run of zeros in each of m parts of them.
 
 The estimate is a function of the registers alone, so of the set of hashes, not of their order: Ertl's improved raw
-estimator (Otmar Ertl: New cardinality estimation algorithms for HyperLogLog sketches, arXiv 1702.01284, algorithms 4 to 6),
-without bias from 0 to 2^64 and with a relative standard error of 1.04 / sqrt(m).
+estimator (Otmar Ertl: New cardinality estimation algorithms for HyperLogLog sketches, arXiv 1702.01284, algorithms
+4 to 6), without bias from 0 to 2^64 and with a relative standard error of 1.04 / sqrt(m).
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ def estimate(counts: Sequence[int], bits: int) -> float:
     for rank in range(q, 0, -1):
         z = 0.5 * (z + counts[rank])
     z += m * _sigma(counts[0] / m)
+    if z == 0:  # all registers are full
+        return 2.0**64
     return 0.0 if z == float("inf") else _ALPHA * m * m / z
 
 
