@@ -19,9 +19,22 @@ from engine.event_time.windows import Spans
 from engine.expressions import ZeroDenominator
 from engine.pane_store import Merged, PaneStore
 from engine.plan import Column, KpiPlan, Term
+from engine.series import OTHER
 
 KEYS = ["w", "bucket", "h"]
 _ALL_DIGITS = Context(prec=400)
+
+
+TermKey = tuple[str, Offset | None]  # view id, offset
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The merged panes of some windows of a KPI, by (view, offset); ``earlier`` those of the windows they are compared with."""
+
+    spans: Spans
+    now: Mapping[TermKey, Merged]
+    earlier: Mapping[TermKey, Merged] | None
 
 
 @dataclass(slots=True)
@@ -30,55 +43,69 @@ class KpiEvaluator:
 
     plan: KpiPlan
     stores: Mapping[str, PaneStore]
-    columns: Mapping[
-        str, Sequence[Column]
-    ]  # view id -> the columns to merge, for all KPIs over the same windows together
+    columns: Mapping[str, Sequence[Column]]  # view id -> what to merge, for all KPIs over the same windows together
 
-    def evaluate(
-        self, spans: Spans, watermark_us: int, *, series: pl.DataFrame | None = None, succeeding: bool = False
-    ) -> pl.DataFrame:
-        """KEYS, value, reason, samples, compare_value, compare_change, progress of the series that have events in each window.
+    @property
+    def parts(self) -> list[TermKey]:
+        """The (view, offset) pairs that are merged for this KPI, in a fixed order."""
+        return sorted({(term.view.id, term.offset) for term in self.plan.terms}, key=str)
 
-        With ``succeeding``, the first of the spans only tells which series the second one had before it: it is not in the answer, and a
-        series that has events in a window and none in the next is there with ``samples`` 0 (protocol rule 11). ``series`` (bucket, h)
-        narrows the answer. A rate is taken over the part of its window that has passed at ``watermark_us``.
+    def gather(self, spans: Spans, series: pl.DataFrame | None = None) -> Gathered:
+        """What the windows, and those they are compared with, hold. ``series`` (bucket, h), sorted, narrows it to those."""
+        compare = self.plan.kpi.compare
+        earlier = self._merge(spans, compare, series) if compare is not None else None
+        return Gathered(spans, self._merge(spans, None, series), earlier)
+
+    def keys(self, gathered: Gathered, *, succeeding: bool = False) -> pl.DataFrame:
+        """KEYS of the series that have events in each window.
+
+        With ``succeeding``, the first window only tells which series the second one had before it: it is not in the answer, and a series
+        that has events in a window and none in the next is there for that one too (protocol rule 11).
         """
-        merged = self._merge(spans, None, series)
-        keys = self._present(merged)
+        keys = self._present(gathered.now)
         if succeeding:
-            after = keys.with_columns(pl.col("w") + 1).filter(pl.col("w") < len(spans))
+            after = (
+                keys.filter(pl.col("h") != OTHER)
+                .with_columns(pl.col("w") + 1)
+                .filter(pl.col("w") < len(gathered.spans))
+            )
             keys = pl.concat([keys, after]).unique().filter(pl.col("w") > 0)
-        keys = keys.sort(KEYS)
-        elapsed = _elapsed(keys, spans, watermark_us)
-        frame = pl.concat([keys, self._values(keys, merged, elapsed)], how="horizontal")
-        progress = [part.progress for part in merged.values()]
-        if self.plan.kpi.compare is not None:
-            earlier = self._merge(spans, self.plan.kpi.compare, series)
-            frame = frame.with_columns(self._values(keys, earlier, elapsed)["value"].alias("compare_value"))
-            progress += [part.progress for part in earlier.values()]
+        return keys.sort(KEYS)
+
+    def progress(self, gathered: Gathered) -> pl.DataFrame:
+        """w, bucket, progress: the sum of the stamps of all blocks behind a value (protocol rule 14)."""
+        parts = [*gathered.now.values(), *(gathered.earlier or {}).values()]
+        return pl.concat([part.progress for part in parts]).group_by("w", "bucket").agg(pl.col("progress").sum())
+
+    def values(self, keys: pl.DataFrame, gathered: Gathered, watermark_us: int) -> pl.DataFrame:
+        """KEYS, value, reason, samples, compare_value, compare_change, progress of these series.
+
+        A rate is taken over the part of its window that has passed at ``watermark_us``.
+        """
+        elapsed = _elapsed(keys, gathered.spans, watermark_us)
+        frame = pl.concat([keys, self._values(keys, gathered.now, elapsed)], how="horizontal")
+        if gathered.earlier is not None:
+            frame = frame.with_columns(self._values(keys, gathered.earlier, elapsed)["value"].alias("compare_value"))
         else:
             frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias("compare_value"))
         change = (pl.col("value").cast(pl.Float64) / pl.col("compare_value").cast(pl.Float64) - 1).round(6)
         frame = frame.with_columns(pl.when(change.is_finite()).then(change).alias("compare_change"))
-        summed = pl.concat(progress).group_by("w", "bucket").agg(pl.col("progress").sum())
-        return frame.join(summed, on=["w", "bucket"], how="left", maintain_order="left").with_columns(
+        return frame.join(self.progress(gathered), on=["w", "bucket"], how="left", maintain_order="left").with_columns(
             pl.col("progress").fill_null(0)
         )
 
     # -- terms ------------------------------------------------------------------------------------------------------------------
 
-    def _merge(
-        self, spans: Spans, shift: Offset | None, series: pl.DataFrame | None
-    ) -> dict[tuple[str, Offset | None], Merged]:
+    def _merge(self, spans: Spans, shift: Offset | None, series: pl.DataFrame | None) -> dict[TermKey, Merged]:
         """The merged windows of every (view, offset) among the terms, the windows moved back by ``shift`` first."""
         base = self.plan.windows.shifted(spans, shift) if shift is not None else spans
         merged = {}
-        for view, offset in {(term.view.id, term.offset) for term in self.plan.terms}:
+        for view, offset in self.parts:
             at = self.plan.windows.shifted(base, offset) if offset is not None else base
             merged[view, offset] = self.stores[view].windows(at.start_us, at.end_us, self.columns[view], series)
         return merged
 
-    def _present(self, merged: Mapping[tuple[str, Offset | None], Merged]) -> pl.DataFrame:
+    def _present(self, merged: Mapping[TermKey, Merged]) -> pl.DataFrame:
         found = [
             merged[term.view.id, term.offset].rows.filter(pl.col(term.column.samples) > 0).select(KEYS)
             for term in self.plan.terms
@@ -86,9 +113,7 @@ class KpiEvaluator:
         ]
         return pl.concat(found).unique(KEYS)
 
-    def _values(
-        self, keys: pl.DataFrame, merged: Mapping[tuple[str, Offset | None], Merged], elapsed: pl.DataFrame
-    ) -> pl.DataFrame:
+    def _values(self, keys: pl.DataFrame, merged: Mapping[TermKey, Merged], elapsed: pl.DataFrame) -> pl.DataFrame:
         """value, reason, samples, one row for each row of ``keys``."""
         terms = self.plan.terms
         rows = {
@@ -122,8 +147,8 @@ class KpiEvaluator:
     def _text(
         self,
         term: Term,
-        rows: Mapping[tuple[str, Offset | None], pl.DataFrame],
-        merged: Mapping[tuple[str, Offset | None], Merged],
+        rows: Mapping[TermKey, pl.DataFrame],
+        merged: Mapping[TermKey, Merged],
     ) -> pl.Series:
         items = merged[term.view.id, term.offset].items.get(term.column.id)
         result = term.column.aggregation.result(
@@ -135,8 +160,8 @@ class KpiEvaluator:
     def _fractions(
         self,
         term: Term,
-        rows: Mapping[tuple[str, Offset | None], pl.DataFrame],
-        merged: Mapping[tuple[str, Offset | None], Merged],
+        rows: Mapping[TermKey, pl.DataFrame],
+        merged: Mapping[TermKey, Merged],
     ) -> list[Fraction | None]:
         items = merged[term.view.id, term.offset].items.get(term.column.id)
         frame = rows[term.view.id, term.offset]

@@ -20,7 +20,7 @@ from engine.event_time import NEVER
 from engine.event_time.rollups import cover
 from engine.event_time.zones import Times
 from engine.plan import Column, View
-from engine.series import Directory
+from engine.series import Directory, buckets_of
 
 Place = tuple[int, int, int, int]  # source partition, pane, bucket, split
 MAX_ROWS_AT_ONCE = 4_000_000
@@ -77,6 +77,10 @@ class PaneStore:
     _segments: dict[int, _Segment] = field(default_factory=dict)
     _stamps: dict[Place, tuple[int, bytes]] = field(default_factory=dict)
     _dropped: int = NEVER  # panes below are gone
+    _counted: tuple[int, bool] = (
+        0,
+        False,
+    )  # series known when it was last looked at; whether one bucket was above its cap
     _merged: dict[tuple[bytes, bytes, tuple[str, ...], bytes], Merged] = field(default_factory=dict)
 
     @property
@@ -101,23 +105,43 @@ class PaneStore:
         return (max(self._segments) + 1) * self.panes_per_segment * self.view.pane_us if self._segments else NEVER
 
     @property
+    def capped(self) -> bool:
+        """Whether any bucket has more series than it may show; then every series must be merged to know which are shown."""
+        known = len(self.directory)
+        if self._counted[0] != known:
+            buckets = buckets_of(pl.col("h"), self.view.dimensions.buckets)
+            fullest = (
+                self.directory.frame.select(buckets.value_counts().struct.field("count").max()).item() if known else 0
+            )
+            self._counted = (known, (fullest or 0) > self.view.dimensions.series_per_bucket)
+        return self._counted[1]
+
+    @property
     def dropped_us(self) -> int:
         """Panes that end at or before this are gone; NEVER before any was dropped."""
         return self._dropped * self.view.pane_us if self._dropped != NEVER else NEVER
 
     # -- taking blocks in -------------------------------------------------------------------------------------------------------
 
-    def take(self, blocks: Sequence[tuple[bytes, BlockKey, bytes]]) -> pl.DataFrame | None:
-        """Replace blocks by those with a higher stamp; (pane, bucket, h, <column id>: changed) of the series that changed, or None."""
+    def take(self, blocks: Sequence[tuple[bytes, BlockKey, bytes]]) -> tuple[pl.DataFrame | None, list[bytes]]:
+        """Replace blocks by those with a higher stamp.
+
+        Answers (pane, bucket, h, <column id>: changed) of the series that changed, or None, and the keys that were superseded by
+        a newer owner's.
+        """
+        superseded = []
         newest: dict[Place, tuple[int, bytes, bytes]] = {}
         for raw, key, value in blocks:
             place = (key.partition, key.pane, key.bucket, key.split)
             stamp = stamp_of(value)
-            if key.pane >= self._dropped and stamp > self._stamps.get(place, (-1, b""))[0]:
+            known = self._stamps.get(place, (-1, raw))
+            if key.pane >= self._dropped and stamp > known[0]:
+                if known[1] != raw:
+                    superseded.append(known[1])
                 self._stamps[place] = (stamp, raw)
                 newest[place] = (stamp, raw, value)
         if not newest:
-            return None
+            return None, superseded
         decoded = decode_blocks([value for _, _, value in newest.values()])
         at = pl.DataFrame(
             [(index, *place, stamp) for index, (place, (stamp, _, _)) in enumerate(newest.items())],
@@ -131,7 +155,7 @@ class PaneStore:
             },
             orient="row",
         )
-        known = [
+        kept = [
             name for column in self.view.columns for name in decoded.rows.columns if name.startswith(f"{column.id}.")
         ]
         rows = decoded.rows.join(at.drop("stamp"), on="_block").select("part", "pane", "bucket", "split", "h", *known)
@@ -143,7 +167,7 @@ class PaneStore:
             if column.id in decoded.items
         }
         self.directory.learn(decoded.dims)
-        return self._replace(at.drop("_block"), rows, items)
+        return self._replace(at.drop("_block"), rows, items), superseded
 
     def _replace(self, at: pl.DataFrame, rows: pl.DataFrame, items: dict[str, pl.DataFrame]) -> pl.DataFrame:
         size = self.panes_per_segment

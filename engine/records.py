@@ -13,15 +13,16 @@ import msgspec
 from engine.blocks import UnknownVersion
 
 VERSION = 1
-RecordKind = Literal[2, 4, 5, 6, 7]
+RecordKind = Literal[2, 3, 4, 5, 6, 7]
 HEARTBEAT: RecordKind = 2
+OTHERS: RecordKind = 3
 SEGMENT: RecordKind = 4
 MANIFEST: RecordKind = 5
 ASSIGNMENT: RecordKind = 6
 WINDOWS: RecordKind = 7
-T = TypeVar("T", "Manifest", "Heartbeat", "MergeManifest", "Revisions")
+T = TypeVar("T", "Manifest", "Heartbeat", "MergeManifest", "Revisions", "Others")
 _HEAD = struct.Struct(">BB")
-_ENTRY = struct.Struct(">BBIQQ")
+_ENTRY = struct.Struct(">BBIqQ")
 
 
 class DecisionSettings(msgspec.Struct, frozen=True):
@@ -85,7 +86,18 @@ class Revisions(msgspec.Struct, frozen=True):
     version: int = VERSION
 
 
-def encode(record: Manifest | Heartbeat | MergeManifest | Revisions) -> bytes:
+class Others(msgspec.Struct, frozen=True):
+    """One bucket's share of one window. ``parts`` are one-row blocks, in the order of the KPI's (view, offset) pairs, the compared ones after."""
+
+    start_us: int
+    end_us: int
+    closed: bool
+    progress: int
+    parts: list[bytes]  # empty where the bucket has nothing in that part
+    version: int = VERSION
+
+
+def encode(record: Manifest | Heartbeat | MergeManifest | Revisions | Others) -> bytes:
     return msgspec.msgpack.encode(record)
 
 
@@ -110,6 +122,10 @@ def decode_merge_manifest(raw: bytes) -> MergeManifest:
 
 def decode_revisions(raw: bytes) -> Revisions:
     return _decode(Revisions, raw)
+
+
+def decode_others(raw: bytes) -> Others:
+    return _decode(Others, raw)
 
 
 def record_key(kind: RecordKind, partition: int, position: int = 0, epoch: int = 0, name: str = "") -> bytes:

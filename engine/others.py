@@ -1,0 +1,146 @@
+"""The ``__other__`` series of a set of dimensions with several buckets, added up in one place (protocol rule 16).
+
+Each bucket sends what is above its cap on, window by window and cumulatively, to the partition of bucket 0. There the newest of each bucket is
+kept, and merged into one series. It closes when every bucket's window is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from engine.blocks import decode_blocks, encode_blocks
+from engine.catalog.model import Offset
+from engine.event_time import NEVER
+from engine.pane_store import Merged
+from engine.plan import Column
+from engine.records import OTHERS, Others, decode_others, encode, record_key, split_key
+from engine.series import OTHER, Directory
+
+KEYS = ["w", "bucket", "h"]
+TermKey = tuple[str, Offset | None]  # view id, offset
+Span = tuple[int, int]  # start, end
+
+
+def forwarded(
+    definition: str,
+    others: pl.DataFrame,
+    parts: Sequence[Merged],
+    columns: Sequence[Sequence[Column]],
+    directory: Directory,
+    closed: Mapping[int, bool],
+    spans: Mapping[int, Span],
+) -> list[tuple[bytes, bytes]]:
+    """Records for the partition that adds up. ``others``: w, bucket, progress of the shares; ``parts`` as in `Others`, with their columns."""
+    encoded: list[dict[tuple[int, int], bytes]] = []
+    for merged, used in zip(parts, columns, strict=True):
+        rows = merged.rows.filter(pl.col("h") == OTHER).join(others, on=["w", "bucket"], how="semi")
+        items = {
+            id_: frame.filter(pl.col("h") == OTHER).join(others, on=["w", "bucket"], how="semi")
+            for id_, frame in merged.items.items()
+        }
+        blocks = encode_blocks(
+            rows.rename({"w": "pane"}).sort("pane", "bucket", "h"),
+            {id_: frame.rename({"w": "pane"}).sort("pane", "bucket", "h", "item") for id_, frame in items.items()},
+            directory,
+            [column.id for column in used],
+            {(w, bucket): 0 for w, bucket in rows.select("w", "bucket").iter_rows()},
+        )
+        encoded.append({(w, bucket): raw for w, bucket, raw in blocks})
+    records = []
+    for w, bucket, progress in others.select("w", "bucket", "progress").iter_rows():
+        start, end = spans[w]
+        share = Others(start, end, closed[w], progress, [part.get((w, bucket), b"") for part in encoded])
+        records.append((record_key(OTHERS, bucket, end, 0, definition), encode(share)))
+    return records
+
+
+@dataclass(slots=True)
+class OtherSeries:
+    """What the buckets of one KPI have sent. ``changed`` are the windows to publish anew."""
+
+    shares: dict[Span, dict[int, Others]] = field(default_factory=dict)
+    keys: dict[Span, set[bytes]] = field(default_factory=dict)
+    changed: set[Span] = field(default_factory=set)
+    closed: set[Span] = field(default_factory=set)  # published as closed before
+
+    def take(self, key: bytes, raw: bytes, *, publish: bool) -> None:
+        """Take in a share; older ones of the same bucket and window lose. Without ``publish`` it was published before."""
+        share = decode_others(raw)
+        bucket = split_key(key)[1]
+        span = (share.start_us, share.end_us)
+        known = self.shares.setdefault(span, {}).get(bucket)
+        if known is not None and (known.progress, known.closed) >= (share.progress, share.closed):
+            return
+        self.shares[span][bucket] = share
+        self.keys.setdefault(span, set()).add(key)
+        if publish:
+            self.changed.add(span)
+        elif self.is_closed(span):
+            self.closed.add(span)
+
+    def is_closed(self, span: Span) -> bool:
+        return all(share.closed for share in self.shares[span].values())
+
+    def merged(self, spans: Sequence[Span], part: int, columns: Sequence[Column]) -> Merged:
+        """One row per window that has anything in that part: bucket 0, h `OTHER`."""
+        states = {
+            f"{column.id}.{suffix}": dtype for column in columns for suffix, dtype in column.aggregation.state.items()
+        }
+        found = [
+            (w, share.parts[part])
+            for w, span in enumerate(spans)
+            for share in self.shares[span].values()
+            if share.parts[part]
+        ]
+        decoded = decode_blocks([raw for _, raw in found])
+        at = pl.DataFrame(
+            {
+                "_block": pl.Series(range(len(found)), dtype=pl.UInt32),
+                "w": pl.Series([w for w, _ in found], dtype=pl.Int64),
+            }
+        )
+        place = [pl.lit(0, dtype=pl.Int64).alias("bucket"), pl.lit(OTHER, dtype=pl.UInt64).alias("h")]
+        rows = decoded.rows.drop("h").join(at, on="_block").with_columns(place)
+        empty = pl.DataFrame(schema={"w": pl.Int64(), "bucket": pl.Int64(), "h": pl.UInt64(), **states})
+        rows = pl.concat(
+            [empty, rows.select(*KEYS, *(name for name in states if name in rows.columns))], how="diagonal"
+        )
+        merges = [merge for column in columns for merge in column.aggregation.merge(column.id)]
+        items = {}
+        for column in columns:
+            if column.aggregation.items is not None:
+                raw = decoded.items.get(column.id)
+                parts = [
+                    pl.DataFrame(
+                        schema={"w": pl.Int64, "bucket": pl.Int64, "h": pl.UInt64, "item": pl.Int64, "k": pl.Int64}
+                    )
+                ]
+                if raw is not None:
+                    parts.append(raw.drop("h").join(at, on="_block").with_columns(place).select(*KEYS, "item", "k"))
+                items[column.id] = column.aggregation.merge_items(pl.concat(parts), KEYS)
+        progress = pl.DataFrame(
+            {
+                "w": pl.Series(range(len(spans)), dtype=pl.Int64),
+                "bucket": pl.Series([0] * len(spans), dtype=pl.Int64),
+                "progress": pl.Series(
+                    [sum(share.progress for share in self.shares[span].values()) if part == 0 else 0 for span in spans],
+                    dtype=pl.Int64,
+                ),
+            }
+        )
+        return Merged(rows.group_by(KEYS).agg(*merges), items, progress)
+
+    def drop_until(self, time_us: int) -> list[bytes]:
+        """Let go of windows that can change no more; the keys of their records, to tombstone."""
+        if time_us == NEVER:
+            return []
+        gone = [span for span in self.shares if span[1] <= time_us and span not in self.changed]
+        tombstones: list[bytes] = []
+        for span in gone:
+            del self.shares[span]
+            tombstones.extend(self.keys.pop(span, set()))
+            self.closed.discard(span)
+        return tombstones
