@@ -29,6 +29,21 @@ async def make_topic(kafka: str) -> AsyncIterator[MakeTopic]:
 
 
 @pytest.fixture
+async def make_topic_named(kafka: str, make_topic: MakeTopic) -> MakeTopic:
+    """`await make_topic_named("orders", 2)` -> the name of a new topic that begins so, with its dead letters."""
+
+    async def make(begin: str, partitions: int) -> str:
+        name = f"{begin}-{uuid.uuid4().hex[:12]}"
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+        await admin.start()
+        await admin.create_topics([NewTopic(name, partitions, 1), NewTopic(f"{name}.dlq", partitions, 1)])
+        await admin.close()
+        return name
+
+    return make
+
+
+@pytest.fixture
 async def writer(kafka: str) -> AsyncIterator[BulkWriter]:
     async with BulkWriter(kafka, timeout=10) as started:
         yield started
