@@ -158,7 +158,7 @@ class PaneStore:
         kept = [
             name for column in self.view.columns for name in decoded.rows.columns if name.startswith(f"{column.id}.")
         ]
-        rows = decoded.rows.join(at.drop("stamp"), on="_block").select("part", "pane", "bucket", "split", "h", *known)
+        rows = decoded.rows.join(at.drop("stamp"), on="_block").select("part", "pane", "bucket", "split", "h", *kept)
         items = {
             column.id: decoded.items[column.id]
             .join(at.drop("stamp"), on="_block")
