@@ -6,22 +6,19 @@ The law: a value meets its objective (``ok``), misses it by at most ``warn_withi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Final, Literal
-from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
 
-from engine.catalog.model import Calendar, Cumulate, Grain, Kpi, Objective, Tumble
+from engine.catalog.model import Calendar, Cumulate, Kpi, Objective, Tumble
+from engine.event_time.calendars import LocalCalendar
 from engine.values import NULL
 
 Status = Literal["ok", "warning", "critical"]
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-_MONTHS_OF: Final[dict[Grain, int]] = {"month": 1, "quarter": 3, "year": 12}
 _LEAST_SHOWN: Final = 0.05  # of a per cent: below, one decimal would read "0.0 %"
 
 
@@ -180,13 +177,13 @@ def _applies(objective: Objective, calendar: Calendar) -> pl.Expr:
         column = pl.col(f"dim.{name}")
         conditions.append(column.is_null() if value == NULL else (column == value).fill_null(False))
     if objective.valid_from is not None:
-        conditions.append(pl.col("window_end") > _local_midnight_us(objective.valid_from, calendar.timezone))
+        conditions.append(pl.col("window_end") > _local_midnight_us(objective.valid_from, calendar))
     return pl.all_horizontal(conditions) if conditions else pl.lit(True)
 
 
-def _local_midnight_us(day: str, timezone: str) -> int:
-    midnight = datetime.combine(date.fromisoformat(day), datetime.min.time(), tzinfo=ZoneInfo(timezone))
-    return (midnight - _EPOCH) // _MICROSECOND
+def _local_midnight_us(day: str, calendar: Calendar) -> int:
+    days = date.fromisoformat(day).toordinal() - date(1970, 1, 1).toordinal()
+    return int(LocalCalendar(calendar).day_starts(np.array([days]))[0])
 
 
 def _unfinished(frame: pl.DataFrame, kpi: Kpi) -> pl.Expr:
@@ -197,22 +194,9 @@ def _unfinished(frame: pl.DataFrame, kpi: Kpi) -> pl.Expr:
         case Tumble():
             return pl.col("state") == "open"
         case Cumulate(grain=grain):
-            ends: Sequence[int] = frame["window_end"].unique().to_list()
-            whole = [end_us for end_us in ends if _starts_grain(end_us, grain, kpi.calendar)]
-            return (pl.col("state") == "open") | ~pl.col("window_end").is_in(whole)
+            calendar = LocalCalendar(kpi.calendar)
+            ends = frame["window_end"].unique().to_numpy()
+            whole = ends[calendar.grain_starts(grain, calendar.grains_of(grain, ends)) == ends]
+            return (pl.col("state") == "open") | ~pl.col("window_end").is_in(whole.tolist())
         case _:
             return pl.lit(False)
-
-
-def _starts_grain(time_us: int, grain: Grain, calendar: Calendar) -> bool:
-    """Whether a local day, week, month, quarter or fiscal year begins at this instant."""
-    zone = ZoneInfo(calendar.timezone)
-    instant = _EPOCH + time_us * _MICROSECOND
-    day = instant.astimezone(zone).date()
-    if (instant - _MICROSECOND).astimezone(zone).date() == day:
-        return False
-    if grain == "day":
-        return True
-    if grain == "week":
-        return day.weekday() == calendar.week_start
-    return day.day == 1 and (day.month - calendar.fiscal_year_start) % _MONTHS_OF[grain] == 0

@@ -20,11 +20,13 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
 
+import numpy as np
 import polars as pl
+
+from engine.event_time.zones import zone
 
 OTHER: Final = "__other__"
 NULL: Final = "__null__"
@@ -142,10 +144,9 @@ _TARGET_COLUMNS: Final = ("target", "status", "status_reason", "compare_value")
 def row_texts(rows: ValueRows) -> list[RowTexts]:
     """Each row as texts, one by one."""
     kpi, frame = rows.kpi, rows.frame
-    zone = ZoneInfo(kpi.timezone)
 
-    def times(column: str, in_zone: tzinfo = zone) -> list[str | None]:
-        return [_iso_or_none(time_us, in_zone) for time_us in frame[column].to_list()]
+    def times(column: str, timezone_name: str = kpi.timezone) -> list[str | None]:
+        return [_iso_or_none(time_us, timezone_name) for time_us in frame[column].to_list()]
 
     dimensions = [(json.dumps(name), kind, frame[f"dim.{name}"].to_list()) for name, kind in kpi.dimensions]
     members = [
@@ -158,7 +159,7 @@ def row_texts(rows: ValueRows) -> list[RowTexts]:
         times("window_start"),
         times("window_end"),
         *(frame[column].to_list() for column in _PLAIN_COLUMNS),
-        [text and text.replace("+00:00", "Z") for text in times("watermark", UTC)],
+        [text and text.replace("+00:00", "Z") for text in times("watermark", "UTC")],
         *(frame[column].to_list() for column in _TARGET_COLUMNS),
         [None if c is None or not math.isfinite(c) else repr(c) for c in frame["compare_change"].to_list()],
         times("final_after"),
@@ -193,7 +194,7 @@ def json_object(rows: ValueRows) -> pl.Expr:
         pl.when(change.is_finite()).then(change.cast(pl.String)).otherwise(null),
         pl.lit("}"),
     )
-    has_compare = pl.col("compare_value").is_not_null() | change.is_not_null()
+    has_compare = pl.col("compare_value").is_not_null() | change.is_finite().fill_null(False)
     return pl.concat_str(
         pl.lit(f'{{"kpi":{json.dumps(kpi.name)},"dims":{{'),
         *_dimension_members(kpi, frame),
@@ -235,15 +236,14 @@ def dimension_object(rows: ValueRows) -> pl.Expr:
     return pl.concat_str(pl.lit("{"), *members, pl.lit("}")) if members else pl.lit("{}")
 
 
-def local_time(times: pl.Series, timezone: str) -> pl.Expr:
+def local_time(times: pl.Series, timezone_name: str) -> pl.Expr:
     """``2026-10-24T00:00:00+02:00`` of each time in microseconds; null where null or beyond the years 1 to 9999."""
-    zone = ZoneInfo(timezone)
-    return _texts_of(times, lambda time_us: _iso(time_us, zone))
+    return _texts_of(times, lambda time_us: _iso(time_us, timezone_name))
 
 
 def utc_time(times: pl.Series) -> pl.Expr:
     """``2026-11-22T22:41:07Z`` of each time in microseconds; null where null or beyond the years 1 to 9999."""
-    return _texts_of(times, lambda time_us: _iso(time_us, UTC).replace("+00:00", "Z"))
+    return _texts_of(times, lambda time_us: _iso(time_us, "UTC").replace("+00:00", "Z"))
 
 
 def _texts_of(times: pl.Series, text: Callable[[int], str]) -> pl.Expr:
@@ -255,13 +255,15 @@ def _texts_of(times: pl.Series, text: Callable[[int], str]) -> pl.Expr:
     return pl.lit(times).replace_strict(texts, default=None, return_dtype=pl.String)
 
 
-def _iso_or_none(time_us: int | None, zone: tzinfo) -> str | None:
-    return None if time_us is None or not _EARLIEST_US <= time_us <= _LATEST_US else _iso(time_us, zone)
+def _iso_or_none(time_us: int | None, timezone_name: str) -> str | None:
+    return None if time_us is None or not _EARLIEST_US <= time_us <= _LATEST_US else _iso(time_us, timezone_name)
 
 
 @functools.lru_cache(maxsize=4096)
-def _iso(time_us: int, zone: tzinfo) -> str:
-    return (_EPOCH + timedelta(microseconds=time_us)).astimezone(zone).isoformat()
+def _iso(time_us: int, timezone_name: str) -> str:
+    offset_us = int(zone(timezone_name).to_local(np.array([time_us]))[0]) - time_us
+    local = timezone(timedelta(microseconds=offset_us))
+    return (_EPOCH + timedelta(microseconds=time_us)).astimezone(local).isoformat()
 
 
 def _quote(text: pl.Expr) -> pl.Expr:

@@ -39,7 +39,7 @@ class Pending:
         waiting.rows += rows.frame.height
         if waiting.rows > max(_REDUCE_AT_ROWS, 2 * waiting.reduced_rows):
             waiting.reduce()
-            self._make_room()
+            self.make_room()
 
     def take(self) -> ValueRows | None:
         """The rows to write next: current values of the KPI that waits longest, and only then past windows in bulk."""
@@ -57,7 +57,7 @@ class Pending:
                 return rows
         return None
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
         """Drop the oldest of the past windows beyond the room."""
         excess = self._past_rows() - self._room
         while excess > 0 and self._past:
@@ -95,8 +95,9 @@ class _Waiting:
         frame = pl.concat([frame.drop("_newest", strict=False) for frame in self.frames])
         frame = frame.sort(*ORDER, maintain_order=True)
         newest = frame["h"].is_last_distinct()
-        last_of_window = frame.select(pl.struct("h", "window_end").is_last_distinct()).to_series()
-        frame = frame.with_columns(_newest=newest).filter(newest | (last_of_window & (frame["state"] != "open")))
+        past = frame["state"] != "open"
+        last_of_window = frame.select(pl.struct("h", "window_end", past.alias("past")).is_last_distinct()).to_series()
+        frame = frame.with_columns(_newest=newest).filter(newest | (last_of_window & past))
         self.frames = [frame]
         self.rows = self.reduced_rows = frame.height
         self.past_rows = frame.height - int(frame["_newest"].sum())

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import ssl
+import subprocess
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -337,3 +342,34 @@ async def test_wrong_passwords_and_dead_addresses_are_told_apart(tmp_path: Any) 
         with pytest.raises(SinkError, match="cannot be reached") as dead:
             await sink.check()
     assert dead.value.retryable
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+async def test_tls_is_checked_against_the_given_authority(redis: Redis, address: RedisAddress, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def ended_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        plain = urlsplit(address.url)
+        from_server, to_server = await asyncio.open_connection(plain.hostname, plain.port)
+        await asyncio.gather(pipe(reader, to_server), pipe(from_server, writer))
+
+    async with await asyncio.start_server(ended_tls, "127.0.0.1", 0, ssl=tls) as server:
+        port = server.sockets[0].getsockname()[1]
+        secure = RedisAddress(f"rediss://127.0.0.1:{port}/7", ca_file=str(certificate))
+        await write(secure, rows(row("EU")))
+        assert len(await reading.current(redis, NAME, "sales")) == 1
+        async with RedisSink(NAME, RedisAddress(secure.url)) as sink:
+            with pytest.raises(SinkError, match="certificate") as refused:
+                await sink.check()
+        assert not refused.value.retryable
