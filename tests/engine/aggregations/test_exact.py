@@ -23,7 +23,7 @@ def test_decimals_of_38_digits_do_not_wrap() -> None:
     kind, dtype = FieldType("decimal", 38, 2), pl.Decimal(38, 2)
     n, text = folded("sum", kind, [most] * 1000, dtype)
     assert (n, Decimal(text or "")) == (1000, Decimal("9" * 38 + "0"))
-    n, text = folded("sum", kind, [most, -most, most, -most, Decimal("0.01")], dtype)
+    n, text = folded("sum", kind, [most, most.copy_negate(), most, most.copy_negate(), Decimal("0.01")], dtype)
     assert (n, text) == (5, "0.01")
     assert folded("variance", kind, [most] * 3, dtype) == (3, "0")
 
