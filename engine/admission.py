@@ -57,7 +57,7 @@ class DecisionState:
     """What later verdicts depend on: the highest accepted event time, and the ids that still count."""
 
     def __init__(
-        self, dedupe_us: int | None, delay_us: int, *, store: Store | None = None, budget_bytes: int | None = None
+        self, dedupe_us: int | None, delay_us: int, *, store: Store | None = None, budget_bytes: int = 0
     ) -> None:
         self.highest_us = NEVER
         self._dedupe_us = dedupe_us
@@ -75,7 +75,7 @@ class DecisionState:
         offset: int = 0,
         *,
         store: Store | None = None,
-        budget_bytes: int | None = None,
+        budget_bytes: int = 0,
     ) -> DecisionState:
         """The state as of a manifest at ``offset``, with its watermark's ``highest_us`` and the segments by first
         offset.

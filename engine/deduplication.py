@@ -35,6 +35,7 @@ _ENTRY_BYTES: Final = 24
 _FANOUT: Final = 8
 _WORD_LOAD: Final = 2  # entries per 32-bit word of the filter, at most
 _LEAST_WORDS: Final = 1 << 12
+_LEAST_STORED: Final = 1 << 12  # entries; a file for fewer is not worth it
 
 
 def digests(identities: Sequence[bytes]) -> UInt64s:
@@ -52,6 +53,7 @@ class _Run:
     time: Int64s
     latest: int
     level: int
+    stored: bool = False
 
     def __len__(self) -> int:
         return len(self.low)
@@ -86,13 +88,13 @@ class Seen:
     stays in memory.
     """
 
-    def __init__(self, store: Store | None = None, budget_bytes: int | None = None) -> None:
+    def __init__(self, store: Store | None = None, budget_bytes: int = 0) -> None:
         self._runs: list[_Run] = []  # oldest first
         self._words = np.zeros(_LEAST_WORDS, dtype=np.uint32)
         self._in_filter = 0
         self._store = store
         self._budget_bytes = budget_bytes
-        self._stored = 0
+        self._names = 0
 
     def __len__(self) -> int:
         return sum(map(len, self._runs))
@@ -134,9 +136,7 @@ class Seen:
     @property
     def memory_bytes(self) -> int:
         """What is held in memory, without what the store took."""
-        return self._words.nbytes + sum(
-            len(run) * _ENTRY_BYTES for run in self._runs if not isinstance(run.low, np.memmap)
-        )
+        return self._words.nbytes + sum(len(run) * _ENTRY_BYTES for run in self._runs if not run.stored)
 
     # -- runs
 
@@ -164,14 +164,13 @@ class Seen:
             return []
         level = max(_level(len(low)), *(run.level for run in runs))
         latest = int(time.max())
-        held = self.memory_bytes + _ENTRY_BYTES * (len(low) - sum(map(len, runs)))
-        if self._store is not None and self._budget_bytes is not None and held > self._budget_bytes:
-            self._stored += 1
-            store, name = self._store, f"seen-{self._stored}"
-            return [
-                _Run(store(f"{name}.low", low), store(f"{name}.high", high), store(f"{name}.time", time), latest, level)
-            ]
-        return [_Run(low, high, time, latest, level)]
+        store = self._store if len(low) >= _LEAST_STORED and self.memory_bytes > self._budget_bytes else None
+        if store is not None:
+            self._names += 1
+            low = store(f"seen-{self._names}.low", low)
+            high = store(f"seen-{self._names}.high", high)
+            time = store(f"seen-{self._names}.time", time)
+        return [_Run(low, high, time, latest, level, stored=store is not None)]
 
     # -- filter: one word of 32 bits an entry, four bits of it set; 0.2 to 1.5 % of the new ids pass
 

@@ -64,12 +64,9 @@ def judge(times: Int64s, seen_us: Int64s, first: Int64s, highest_us: int, limits
         found = (seen_us != NEVER) & (seen_us >= live_from)
         found |= repeated & surely[first] & (times[first] >= live_from)
         if (found == duplicate).all():
-            # Nothing undecided is left: the watermark was the true one.
-            return (
-                Verdicts(duplicate, late)
-                if (found == suspect).all()
-                else judge_one_by_one(times, seen_us, first, highest_us, limits)
-            )
+            if (found == suspect).all():
+                return Verdicts(duplicate, late)  # nothing was undecided: the watermark was the true one
+            break
         duplicate = found
     return judge_one_by_one(times, seen_us, first, highest_us, limits)
 

@@ -81,6 +81,7 @@ class CloudEvents:
         path = source.fields[source.event_time].path if source.event_time else _TIME.path
         self._time_path = json_path(path[1:] if path[0] == ATTRIBUTES else ("data", *path))
         self._time_path_in_data = json_path(path)
+        self._names = tuple(source.fields)
         self._identity = source.identity
         self._max_bytes = max_bytes
 
@@ -115,7 +116,7 @@ class CloudEvents:
             for name, column in columns_of.items()
         }
         times = columns[self._time_name].to_physical().fill_null(0).to_numpy()
-        columns.pop(_TIME.name, None)
+        columns = {name: columns[name] for name in self._names}
         return Decoded(columns, times, faults, self._identities(attributes, data, columns))
 
     def _read_structured(
@@ -196,9 +197,12 @@ class CloudEvents:
 
 
 def _attributes_layout(fields: Sequence[Field]) -> Layout:
+    for field in fields:
+        if len(field.path) != _ATTRIBUTE_PATH:
+            raise LayoutError(f"field {field.name!r}: {'.'.join(field.path)} is no attribute of a CloudEvent")
     layout = layout_of([*_ENVELOPE, _CONTENT, *fields], skip=1)
     for leaf in layout.leaves:
-        if leaf.raw or len(leaf.field.path) != _ATTRIBUTE_PATH:
+        if leaf.raw:
             name, kind = leaf.field.name, leaf.field.type
             raise LayoutError(f"field {name!r}: no attribute of a CloudEvent can be read as {kind}")
     return layout

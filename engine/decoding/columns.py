@@ -52,12 +52,11 @@ def column_of(leaf: Leaf, zone: Zone, *, event_time: bool = False) -> Column:
     """The reader of one field. ``event_time``: its values have to be there, and are refused as such."""
     declared, extract = leaf.field, leaf.extract
     convert = _converter(declared, zone, "event_time" if event_time else "wrong_type")
-    required = event_time or not declared.optional
 
     if leaf.raw:
 
         def read(rows: Sequence[Any], faults: Faults) -> pl.Series:
-            return convert(_unwrapped(declared, required, extract(rows), faults), faults)
+            return convert(_unwrapped(declared, event_time, extract(rows), faults), faults)
 
         return read
     if event_time and declared.optional:
@@ -73,7 +72,7 @@ def column_of(leaf: Leaf, zone: Zone, *, event_time: bool = False) -> Column:
     return lambda rows, faults: convert(extract(rows), faults)
 
 
-def _unwrapped(declared: Field, required: bool, values: list[Any], faults: Faults) -> list[Any]:
+def _unwrapped(declared: Field, event_time: bool, values: list[Any], faults: Faults) -> list[Any]:
     """Raw JSON to the field's values: to their digits, for decimals."""
     path = json_path(declared.path)
     many_digits = declared.type.kind == "decimal" and declared.type.precision > DOUBLE_DIGITS
@@ -82,8 +81,9 @@ def _unwrapped(declared: Field, required: bool, values: list[Any], faults: Fault
         text = b"null" if raw is None else bytes(raw)
         if text == b"null":
             values[place] = None
-            if required:
-                faults.setdefault(place, Fault("missing_field", f"`{path}` is missing or null"))
+            if event_time or not declared.optional:
+                reason: Reason = "event_time" if event_time else "missing_field"
+                faults.setdefault(place, Fault(reason, f"`{path}` is missing or null"))
         elif many_digits and text[:1] in b"-0123456789":
             values[place] = text.decode("ascii")
         else:
@@ -92,7 +92,8 @@ def _unwrapped(declared: Field, required: bool, values: list[Any], faults: Fault
             except REFUSALS as error:
                 values[place] = None
                 fault = fault_of(error)
-                faults.setdefault(place, Fault(fault.reason, f"{fault.message} - at `{path}`"))
+                reason = "event_time" if event_time else fault.reason
+                faults.setdefault(place, Fault(reason, f"{fault.message} - at `{path}`"))
     return values
 
 
@@ -120,7 +121,8 @@ def _numbers(declared: Field, values: Sequence[Any], faults: Faults) -> pl.Serie
             message = f"{values[place]!r} at `{json_path(declared.path)}` is too large: numbers stay below 2^80"
             faults.setdefault(place, Fault("out_of_range", message))
         column = column.set(beyond, None)
-    return column + 0.0  # no negative zero
+    zero = column == 0.0
+    return column.set(zero, 0.0) if zero.any() else column  # a negative zero is zero
 
 
 def _decimals(declared: Field, values: Sequence[Any], faults: Faults) -> pl.Series:
