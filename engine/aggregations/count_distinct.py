@@ -36,32 +36,28 @@ class CountDistinct(Sketch):
     def fold_items(
         self, events: pl.DataFrame | pl.LazyFrame, keys: list[str], value: pl.Expr, keep: pl.Expr | None
     ) -> pl.DataFrame:
-        values = kept_values(events, keys, value, keep).unique()
+        values = kept_values(events, keys, value, keep)
         item = pl.Series("item", value_hashes(values[VALUE], self.type.kind).view(np.int64))
-        hashed = values.drop(VALUE).with_columns(item, pl.lit(0, dtype=pl.Int64).alias("k"))
-        # Two strings of one hash, and the two zeros, are one item.
-        return self.merge_items(hashed, keys)
+        unique = values.drop(VALUE).with_columns(item).unique().with_columns(pl.lit(0, dtype=pl.Int64).alias("k"))
+        return self._bounded(unique, keys, registers_too=False)
 
     def merge_items(self, frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-        is_register = (pl.col("k") > 0).alias("_register")
-        # All of a state that is in registers in part, or could be above the bound, is in registers.
-        unique = frame.group_by([*keys, "item", is_register]).agg(pl.col("k").max())
-        if unique.height <= self.exact_below and not unique["_register"].any():
-            return unique.drop("_register")
-        convert = (pl.col("_register").any() | (pl.len() > self.exact_below)).over(keys) & ~pl.col("_register")
-        marked = unique.with_columns(convert.alias("_convert"))
+        registers_too = bool((frame["k"] > 0).any())
+        return self._bounded(_unique(frame.select(*keys, "item", "k"), keys, registers_too), keys, registers_too)
+
+    def _bounded(self, unique: pl.DataFrame, keys: list[str], registers_too: bool) -> pl.DataFrame:
+        """Puts into registers what is above the bound, or is in registers in part."""
+        if unique.height <= self.exact_below and not registers_too:
+            return unique
+        is_hash = pl.col("k") == 0
+        too_many = (pl.len() > self.exact_below) | (~is_hash).any()
+        marked = unique.with_columns((is_hash & too_many.over(keys)).alias("_convert"))
         hashes = marked.filter("_convert")
         if not hashes.height:
-            return unique.drop("_register")
+            return unique
         index, rank = registers(hashes["item"].to_numpy().view(np.uint64), self.bits)
         converted = hashes.select(keys).with_columns(pl.Series("item", index), pl.Series("k", rank))
-        others = marked.filter(~pl.col("_convert")).select(*keys, "item", "k")
-        return (
-            pl.concat([others, converted])
-            .group_by([*keys, "item", is_register])
-            .agg(pl.col("k").max())
-            .drop("_register")
-        )
+        return _unique(pl.concat([marked.filter(~pl.col("_convert")).drop("_convert"), converted]), keys, True)
 
     def result(
         self,
@@ -87,3 +83,11 @@ class CountDistinct(Sketch):
         counts = np.bincount(ranks.to_numpy(), minlength=66 - self.bits)
         counts[0] = (1 << self.bits) - len(ranks)
         return round(estimate(counts.tolist(), self.bits))
+
+
+def _unique(items: pl.DataFrame, keys: list[str], registers_too: bool) -> pl.DataFrame:
+    """Each hash once, and each register with its highest rank; a hash may look like the number of a register."""
+    if not registers_too:
+        return items.unique()
+    of_one = [*keys, "item", (pl.col("k") > 0).alias("_register")]
+    return items.group_by(of_one).agg(pl.col("k").max()).drop("_register")

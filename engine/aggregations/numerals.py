@@ -80,7 +80,8 @@ def double_sum(numerator: int, denominator: int) -> str:
     number = _DOUBLE_SUM.divide(Decimal(numerator), Decimal(denominator))
     exponent = number.as_tuple().exponent
     if isinstance(exponent, int) and exponent < -_DOUBLE_FRACTION:
-        units = round(Fraction(numerator * 10**_DOUBLE_FRACTION, denominator))  # half even
+        units, rest = divmod(numerator * 10**_DOUBLE_FRACTION, denominator)
+        units += 2 * rest > denominator or (2 * rest == denominator and units % 2)  # half even
         number = Decimal(units).scaleb(-_DOUBLE_FRACTION)
     return plain(number)
 

@@ -55,17 +55,13 @@ class Percentile(Sketch):
     ) -> pl.Series:
         if items is None or keys is None or not items.height:
             return pl.repeat(None, frame.height, dtype=pl.String, eager=True).alias("value")
-        numerator, denominator = self.share.as_integer_ratio()
-        total = pl.col("k").sum().over(keys).cast(pl.Int128)
-        rank = (total * pl.lit(numerator, dtype=pl.Int128) + pl.lit(denominator - 1, dtype=pl.Int128)) // pl.lit(
-            denominator, dtype=pl.Int128
-        )
+        numerator, denominator = (pl.lit(part, dtype=pl.Int128) for part in self.share.as_integer_ratio())
+        one = pl.lit(1, dtype=pl.Int128)
+        rank = (pl.col("k").sum().cast(pl.Int128) * numerator + denominator - one) // denominator
         at = (
-            items.sort([*keys, "item"])
-            .with_columns(_below=pl.col("k").cum_sum().over(keys), _rank=rank)
-            .filter(pl.col("_below") >= pl.col("_rank"))
+            items.sort("item")
             .group_by(keys)
-            .agg(pl.col("item").min())
+            .agg(pl.col("item").get((pl.col("k").cum_sum() < rank).sum().cast(pl.Int64)))
         )
         chosen = joined(frame, at, keys, "item")
         middles = {item: self.buckets.middle(item) for item in chosen.drop_nulls().unique().to_list()}
