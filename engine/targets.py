@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Final, Literal
 
 import numpy as np
 import polars as pl
 
 from engine.catalog.model import Calendar, Cumulate, Kpi, Objective, Tumble
+from engine.event_time import NEVER
 from engine.event_time.calendars import LocalCalendar
-from engine.values import NULL
+from engine.values import FEW, NULL
 
 Status = Literal["ok", "warning", "critical"]
+_MOST_SHOWN: Final = 1_000_000  # per cent
 _LEAST_SHOWN: Final = 0.05  # of a per cent: below, one decimal would read "0.0 %"
 
 
@@ -40,6 +42,10 @@ def with_targets(frame: pl.DataFrame, kpi: Kpi) -> pl.DataFrame:
     )
     if not bounds or frame.is_empty():
         return judged
+    if frame.height <= FEW:
+        return _each_judged(
+            judged, kpi, [(objective, bound) for (_, objective), bound in zip(held, bounds, strict=True)]
+        )
     applies = pl.lit(None, pl.Int32)
     for position, (_, objective) in enumerate(held):
         applies = pl.when(_applies(objective, kpi.calendar)).then(pl.lit(position, pl.Int32)).otherwise(applies)
@@ -51,6 +57,42 @@ def with_targets(frame: pl.DataFrame, kpi: Kpi) -> pl.DataFrame:
         if position in chosen:
             judged = _judged(judged, position, bound)
     return judged.drop("_held", "_value", "_unfinished")
+
+
+def _each_judged(frame: pl.DataFrame, kpi: Kpi, held: list[tuple[Objective, _Bounds]]) -> pl.DataFrame:
+    """What `with_targets` says, one row after the other, for few rows."""
+    dimensions = {name: frame[f"dim.{name}"].to_list() for objective, _ in held for name in objective.where}
+    from_us = [
+        NEVER if objective.valid_from is None else _local_midnight_us(objective.valid_from, kpi.calendar)
+        for objective, _ in held
+    ]
+    ends = frame["window_end"].to_list()
+    values, reasons = frame["value"].to_list(), frame["reason"].to_list()
+    unfinished = frame.select(pl.repeat(False, pl.len()) | _unfinished(frame, kpi)).to_series().to_list()
+    targets: list[str | None] = [None] * frame.height
+    statuses: list[str | None] = [None] * frame.height
+    distances: list[str | None] = [None] * frame.height
+    for i in range(frame.height):
+        for (objective, bounds), valid_from_us in zip(reversed(held), reversed(from_us), strict=True):
+            shown = {name: dimensions[name][i] for name in objective.where}
+            if ends[i] <= valid_from_us or any((shown[n] or NULL) != text for n, text in objective.where.items()):
+                continue
+            value = _decimal(values[i])
+            targets[i] = bounds.target(value)
+            distances[i] = bounds.distance(value) if value is not None else reasons[i] or "no value"
+            statuses[i] = bounds.judge(value) if value is not None and not unfinished[i] else None
+            break
+    texts = {"target": targets, "status": statuses, "status_reason": distances}
+    return frame.with_columns(pl.Series(name, column, dtype=pl.String) for name, column in texts.items())
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    """The number of a JSON text; None where there is none."""
+    try:
+        value = Decimal(text or "")
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +124,26 @@ class _Bounds:
         if _outside(value, self.warn_lower, self.warn_upper):
             return "critical"
         return "warning" if _outside(value, self.lower, self.upper) else "ok"
+
+    def target(self, value: Decimal | None) -> str:
+        """The bound, or the nearer one of two."""
+        if self.lower is None or self.upper is None:
+            return _digits(self.lower if self.lower is not None else self.upper)
+        upper_is_nearer = value is not None and float(value) > float(self.lower + self.upper) / 2
+        return _digits(self.upper if upper_is_nearer else self.lower)
+
+    def distance(self, value: Decimal) -> str:
+        """How far the value is from the bound, as `_distance`."""
+        lower, upper, number = self.lower, self.upper, float(value)
+        if lower is None or upper is None:
+            target = lower if lower is not None else upper
+            assert target is not None
+            return "on target" if number == float(target) else _text_from(value, target, "target")
+        if number < float(lower):
+            return _text_from(value, lower, _digits(lower))
+        if number > float(upper):
+            return _text_from(value, upper, _digits(upper))
+        return f"within {_digits(lower)} to {_digits(upper)}"
 
 
 def _outside(value: Decimal, lower: Decimal | None, upper: Decimal | None) -> bool:
@@ -161,10 +223,31 @@ def _distance(value: pl.Expr, bounds: _Bounds) -> pl.Expr:
 def _from(value: pl.Expr, bound: Decimal, name: str) -> pl.Expr:
     side = pl.when(value > float(bound)).then(pl.lit(f" above {name}")).otherwise(pl.lit(f" below {name}"))
     if bound == 0:
-        return pl.concat_str(value.abs().cast(pl.String), side)
-    share = ((value - float(bound)) / abs(float(bound)) * 100).abs()
-    shown = pl.concat_str(share.round(1).cast(pl.String), pl.lit(" %"))
-    return pl.concat_str(pl.when(share < _LEAST_SHOWN).then(pl.lit("less than 0.1 %")).otherwise(shown), side)
+        return pl.concat_str(pl.col("value").str.strip_chars_start("-"), side)
+    tenths = ((value - float(bound)).abs() * _tenths_per_unit(bound)).clip(0, _MOST_SHOWN * 10 + 1)
+    whole = tenths.round(0, mode="half_to_even").cast(pl.Int64)
+    shown = pl.concat_str((whole // 10).cast(pl.String), pl.lit("."), (whole % 10).cast(pl.String), pl.lit(" %"))
+    shown = pl.when(tenths > _MOST_SHOWN * 10).then(pl.lit(f"more than {_MOST_SHOWN} %")).otherwise(shown)
+    return pl.concat_str(pl.when(tenths < _LEAST_SHOWN * 10).then(pl.lit("less than 0.1 %")).otherwise(shown), side)
+
+
+def _tenths_per_unit(bound: Decimal) -> float:
+    """Tenths of a per cent of the bound in one unit of the value: Polars divides by multiplying, so both ways do."""
+    return 1000 / abs(float(bound))
+
+
+def _text_from(value: Decimal, bound: Decimal, name: str) -> str:
+    """What `_from` says of one value, to the letter."""
+    side = f" {'above' if float(value) > float(bound) else 'below'} {name}"
+    if bound == 0:
+        return f"{abs(value):f}{side}"
+    tenths = abs(float(value) - float(bound)) * _tenths_per_unit(bound)
+    if tenths < _LEAST_SHOWN * 10:
+        return f"less than 0.1 %{side}"
+    if tenths > _MOST_SHOWN * 10:
+        return f"more than {_MOST_SHOWN} %{side}"
+    whole = round(tenths)
+    return f"{whole // 10}.{whole % 10} %{side}"
 
 
 def _digits(bound: Decimal | None) -> str:

@@ -60,12 +60,22 @@ class KpiFacts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ValueRows:
-    """Values of one KPI; the module's docstring lists the frame's columns."""
+    """Values of one KPI. The frame is brought into the form of `columns`; what it has beside them is left out.
+
+    Raises polars' ColumnNotFoundError when a column is missing.
+    """
 
     kpi: KpiFacts
     frame: pl.DataFrame
 
+    def __post_init__(self) -> None:
+        form = columns(tuple(name for name, _ in self.kpi.dimensions))
+        if dict(self.frame.schema) != form or self.frame.columns != list(form):
+            frame = self.frame.select(pl.col(name).cast(kind) for name, kind in form.items())
+            object.__setattr__(self, "frame", frame)
 
+
+@functools.lru_cache(maxsize=1024)
 def columns(dimensions: tuple[str, ...]) -> dict[str, pl.DataType]:
     """Names and types of a frame of values with these dimensions."""
     text, whole = pl.String(), pl.Int64()

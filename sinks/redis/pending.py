@@ -49,8 +49,8 @@ class Pending:
             frame = waiting.frames[0] if waiting.is_plain() else waiting.reduce()
             if frame.height <= _SPLIT_ABOVE_ROWS:
                 return ValueRows(waiting.kpi, frame)
-            self._past.append(ValueRows(waiting.kpi, frame.filter(~pl.col("_newest")).drop("_newest")))
-            return ValueRows(waiting.kpi, frame.filter(pl.col("_newest")).drop("_newest"))
+            self._past.append(ValueRows(waiting.kpi, frame.filter(~pl.col("_newest"))))
+            return ValueRows(waiting.kpi, frame.filter(pl.col("_newest")))
         while self._past:
             rows = self._past.pop()
             if not rows.frame.is_empty():

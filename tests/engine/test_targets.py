@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.catalog.model import Calendar, Cumulate, Duration, Hop, Kpi, Objective, Tumble, Window
 from engine.targets import with_targets
-from engine.values import columns
+from engine.values import FEW, columns
 
 HOP = Hop(Duration(30, "d"), Duration(1, "h"))
 ZONE = "Europe/Amsterdam"
@@ -36,8 +36,11 @@ def frame(*values: str | None, **changed: Any) -> pl.DataFrame:
 
 
 def judged(value: str | None, *objectives: Objective, window: Window = HOP, **changed: Any) -> tuple[Any, ...]:
-    result = with_targets(frame(value, **changed), kpi(*objectives, window=window))
-    assert "_held" not in result.columns
+    few = frame(value, **changed)
+    held = kpi(*objectives, window=window)
+    result, many = with_targets(few, held), with_targets(pl.concat([few] * (FEW + 1)), held)
+    assert "_held" not in many.columns
+    assert many.head(1).equals(result)  # however many rows there are
     return result.select("target", "status", "status_reason").row(0)
 
 
@@ -164,3 +167,28 @@ def test_the_columns_agree_with_plain_decimal_arithmetic(
         for v in values
     ]
     assert result["status"].to_list() == expected
+
+
+many_values = st.lists(st.none() | finite | st.decimals(allow_nan=False, allow_infinity=False), min_size=1, max_size=9)
+objectives = st.builds(
+    lambda op, bound, width, within, where, since: Objective(
+        op, bound, bound + width if op == "between" else None, where, since, within
+    ),
+    st.sampled_from(["gte", "lte", "between"]),
+    finite,
+    st.decimals(0, 100, places=1),
+    share,
+    st.sampled_from([{}, {"region": "EU"}, {"region": "__null__"}]),
+    st.sampled_from([None, "2026-01-01", "2026-11-23"]),
+)
+
+
+@given(
+    values=many_values, held=st.lists(objectives, min_size=1, max_size=4), region=st.sampled_from(["EU", "US", None])
+)
+def test_few_rows_and_many_are_judged_the_same(
+    values: list[Decimal | None], held: list[Objective], region: str | None
+) -> None:
+    few = frame(*(None if v is None else format(v, "f") for v in values), **{"dim.region": region})
+    many = with_targets(pl.concat([few] * (FEW + 1)), kpi(*held))
+    assert many.head(few.height).equals(with_targets(few, kpi(*held)))
