@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -68,10 +68,6 @@ class KafkaAddress:
 
     brokers: str
     security: KafkaSecurity
-
-    def client_options(self) -> dict[str, Any]:
-        """Arguments for any client of aiokafka."""
-        return {"bootstrap_servers": self.brokers.split(","), **self.security.client_options()}
 
 
 def kafka_address(

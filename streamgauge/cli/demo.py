@@ -43,13 +43,17 @@ def demo(
         ),
     ] = 1.0,
     kafka_port: Annotated[
-        int, option("kafka-port", "Kafka's port; the next free one when it is taken.", min=0, max=65535)
+        int, option("kafka-port", "Kafka's port; the next free one when it is taken.", metavar="PORT", min=0, max=65535)
     ] = 9092,
     redis_port: Annotated[
-        int, option("redis-port", "Valkey's port; the next free one when it is taken.", min=0, max=65535)
+        int,
+        option("redis-port", "Valkey's port; the next free one when it is taken.", metavar="PORT", min=0, max=65535),
     ] = 6379,
     metrics_port: Annotated[
-        int, option("metrics-port", "The worker's port; the next free one when it is taken.", min=0, max=65535)
+        int,
+        option(
+            "metrics-port", "The worker's port; the next free one when it is taken.", metavar="PORT", min=0, max=65535
+        ),
     ] = 9108,
 ) -> None:
     """Watch KPIs of a grocery retailer live: real Kafka, real Valkey, one worker, 1.47 million till lines.

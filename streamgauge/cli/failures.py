@@ -40,10 +40,11 @@ def reaching_kafka(brokers: str) -> Iterator[None]:
     from aiokafka import errors
 
     from streams.producing import WriteFailed
+    from streams.reading import ReadStalled
 
     try:
         yield
-    except WriteFailed as error:
+    except (WriteFailed, ReadStalled) as error:
         raise unreachable(f"{error}; Kafka is at {brokers}") from error
     except (
         errors.TopicAuthorizationFailedError,
@@ -61,6 +62,8 @@ def reaching_kafka(brokers: str) -> Iterator[None]:
         raise unreachable(
             f"Kafka cannot be reached at {brokers}: {_short(error)}; is it running, and is --brokers right?"
         ) from error
+    except errors.KafkaError as error:
+        raise refused(f"Kafka at {brokers} refuses this: {_short(error)}") from error
 
 
 @contextmanager

@@ -49,7 +49,7 @@ KpiName = Annotated[
     str, typer.Argument(metavar="KPI", help="A KPI's name.", autocompletion=complete_kpi, show_default=False)
 ]
 
-OutputFormat = Annotated[Format, option("format", "How the result is written.")]
+OutputFormat = Annotated[Format, option("format", "How the result is written.", metavar="table|json")]
 DataDir = Annotated[Path, option("data-dir", "Where data is kept between runs.", metavar="DIR")]
 Host = Annotated[str, option("host", "The address to listen on.", metavar="ADDRESS")]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TextIO
 
+import msgspec
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -53,8 +53,9 @@ def result(line: str, *, style: str | None = None) -> None:
 
 
 def print_json(value: object) -> None:
-    """The answer as JSON: indented on a terminal, one line in a pipe."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None) + "\n")
+    """The answer as JSON, decimals with all their digits: indented on a terminal, one line in a pipe."""
+    text = msgspec.json.Encoder(decimal_format="number").encode(value)
+    sys.stdout.write((msgspec.json.format(text, indent=2) if sys.stdout.isatty() else text).decode() + "\n")
 
 
 def print_rows(

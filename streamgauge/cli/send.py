@@ -26,9 +26,7 @@ WRITE_SECONDS = 60.0
 
 Files = Annotated[
     list[Path],
-    typer.Argument(
-        metavar="FILE", help="JSON Lines (.jsonl), CSV (.csv) or Parquet (.parquet).", show_default=False
-    ),
+    typer.Argument(metavar="FILE", help="JSON Lines (.jsonl), CSV (.csv) or Parquet (.parquet).", show_default=False),
 ]
 
 

@@ -23,8 +23,12 @@ def add_to(app: typer.Typer) -> None:
 
 def services(
     data_dir: DataDir = DEFAULT_DATA,
-    kafka_port: Annotated[int, option("kafka-port", "Kafka's port; 0 for any free one.", min=0, max=65535)] = 9092,
-    redis_port: Annotated[int, option("redis-port", "Valkey's port; 0 for any free one.", min=0, max=65535)] = 6379,
+    kafka_port: Annotated[
+        int, option("kafka-port", "Kafka's port; 0 for any free one.", metavar="PORT", min=0, max=65535)
+    ] = 9092,
+    redis_port: Annotated[
+        int, option("redis-port", "Valkey's port; 0 for any free one.", metavar="PORT", min=0, max=65535)
+    ] = 6379,
     format_: OutputFormat = Format.TABLE,
 ) -> None:
     """Run a real Apache Kafka and a real Valkey in the foreground, for development and for trying things out.

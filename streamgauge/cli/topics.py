@@ -27,10 +27,14 @@ def topics(
     catalog: CatalogPath,
     kafka: KafkaAddress,
     partitions: Annotated[
-        int, option("partitions", "Partitions of topics that are made: how many workers can share the work.", min=1)
+        int,
+        option(
+            "partitions", "Partitions of topics that are made: how many workers can share the work.", metavar="N", min=1
+        ),
     ] = 2,
     replication: Annotated[
-        int | None, option("replication", "Replicas of topics that are made; default: the broker's.", min=1)
+        int | None,
+        option("replication", "Replicas of topics that are made; default: the broker's.", metavar="N", min=1),
     ] = None,
     check: Annotated[bool, option("check", "Make nothing; exit with 1 where a topic is missing or differs.")] = False,
     format_: OutputFormat = Format.TABLE,

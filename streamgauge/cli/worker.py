@@ -32,7 +32,9 @@ def worker(
     redis: RedisAddress,
     data_dir: DataDir = DEFAULT_DATA,
     host: Host = "127.0.0.1",
-    port: Annotated[int, option("port", "The port of /metrics, /livez and /readyz.", min=0, max=65535)] = 9108,
+    port: Annotated[
+        int, option("port", "The port of /metrics, /livez and /readyz.", metavar="PORT", min=0, max=65535)
+    ] = 9108,
     flush_interval: Annotated[
         float,
         option("flush-interval", "How often what was folded is made durable.", parser=duration, metavar="DURATION"),

@@ -169,11 +169,11 @@ def _csv_types(path: Path, source: Source) -> dict[str, Any]:
         "string": pl.String, "integer": pl.Int64, "number": pl.Float64,
         "decimal": pl.String, "boolean": pl.Boolean, "timestamp": pl.String,
     }  # fmt: skip
-    columns = pl.scan_csv(path, n_rows=0, infer_schema=False).collect_schema().names()
-    return {
-        name: pl.Int64 if by_column[name].unit else known[by_column[name].type.kind] if name in by_column else pl.String
-        for name in columns
-    }
+    types: dict[str, Any] = {}
+    for column in pl.scan_csv(path, n_rows=0, infer_schema=False).collect_schema().names():
+        field = by_column.get(column)
+        types[column] = pl.String if field is None else pl.Int64 if field.unit else known[field.type.kind]
+    return types
 
 
 class _Picker:

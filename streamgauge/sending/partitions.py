@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.client import AIOKafkaClient
 from aiokafka.partitioner import murmur2
 
 from streamgauge.settings import KafkaAddress
+from streams.reading import topic_reader
 
 
 class UnknownTopic(Exception):
@@ -18,23 +17,11 @@ class UnknownTopic(Exception):
 
 async def partition_ends(topic: str, kafka: KafkaAddress) -> list[int]:
     """The end offset of each partition. Raises UnknownTopic, and KafkaError when no broker answers."""
-    options = kafka.client_options()
-    client = AIOKafkaClient(**options)
-    try:
-        await client.bootstrap()
-        found = (await client.fetch_all_metadata()).partitions_for_topic(topic)  # asking for one topic might create it
-    finally:
-        await client.close()
-    if not found:
-        raise UnknownTopic(f"topic {topic} does not exist; make it with `streamgauge topics`")
-    places = [TopicPartition(topic, partition) for partition in sorted(found)]
-    consumer = AIOKafkaConsumer(**options)
-    await consumer.start()
-    try:
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-    finally:
-        await consumer.stop()
+    async with topic_reader(kafka.brokers, kafka.security) as reader:
+        places = await reader.partitions(topic)
+        if not places:
+            raise UnknownTopic(f"topic {topic} does not exist; make it with `streamgauge topics`")
+        ends = await reader.ends(places)
     return [ends[place] for place in places]
 
 
