@@ -51,9 +51,8 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """What one flush writes. Each step is acknowledged before the next: dead letters, segments and blocks; manifest; heartbeat; commit."""
+    """What one flush writes. Each step is acknowledged before the next: dead letters of what was folded, state and partials; manifest; heartbeat; commit."""
 
-    rejects: tuple[Reject, ...]
     state: list[tuple[bytes, bytes]]  # segments and blocks, to the table
     partials: list[tuple[int, bytes, bytes]]  # (partition of partials, key, value)
     manifest: tuple[bytes, bytes]
@@ -125,7 +124,6 @@ class SourcePartition:
             view.dimensions.id: Directory(view.dimensions.names, view.dimensions.kinds)
             for view in plan.of_source(source)
         }
-        self._rejects: list[Reject] = []
         self._counts = dict.fromkeys(("accepted", "duplicate", "late", "invalid"), 0)
         self._pending_rows = 0
         self._replay_until = 0
@@ -235,18 +233,20 @@ class SourcePartition:
         counts, self._counts = self._counts, dict.fromkeys(self._counts, 0)
         return counts
 
-    def fold(self, batch: Batch) -> None:
-        """Fold a batch; records below `offset` are passed over undecoded. Bad events wait, as rejects, for the next flush."""
+    def fold(self, batch: Batch) -> tuple[Reject, ...]:
+        """Fold a batch; records below `offset` are passed over undecoded. The bad events, to be dead-lettered before the next commit."""
         if len(batch.offsets) and int(batch.offsets[0]) < self.offset:
             batch = batch.since(self.offset)
+        rejects: tuple[Reject, ...] = ()
         if len(batch.offsets):
             admitted = self.admission.admit(batch)
-            self._rejects.extend(admitted.rejects)
+            rejects = tuple(admitted.rejects)
             for outcome in self._counts:
                 self._counts[outcome] += getattr(admitted, outcome)
             if admitted.frame.height:
                 self._fold_frame(admitted.frame)
         self.offset = max(self.offset, batch.next_offset)
+        return rejects
 
     def _fold_frame(self, frame: pl.DataFrame) -> None:
         replaying = int(frame["_offset"][0]) < self._replay_until
@@ -324,11 +324,9 @@ class SourcePartition:
             since_us=self._since,
             epoch=self.epoch,
         )
-        rejects, self._rejects, self._pending_rows = tuple(self._rejects), [], 0
+        self._pending_rows = 0
         key = record_key(MANIFEST, self.partition, 0, self.epoch)
-        return Flush(
-            rejects, state, partials, (key, encode(manifest)), self.heartbeat(progress), tombstones, self.offset
-        )
+        return Flush(state, partials, (key, encode(manifest)), self.heartbeat(progress), tombstones, self.offset)
 
     def heartbeat(self, progress: Progress) -> Heartbeat:
         """What merge is told: also sent alone, while the partition is idle."""

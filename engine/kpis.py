@@ -85,7 +85,11 @@ class KpiEvaluator:
         elapsed = _elapsed(keys, gathered.spans, watermark_us)
         frame = pl.concat([keys, self._values(keys, gathered.now, elapsed)], how="horizontal")
         if gathered.earlier is not None:
-            frame = frame.with_columns(self._values(keys, gathered.earlier, elapsed)["value"].alias("compare_value"))
+            assert self.plan.kpi.compare is not None
+            # The earlier window has passed as a whole, or is the part of a grain that has passed now.
+            before = self.plan.windows.shifted(gathered.spans, self.plan.kpi.compare)
+            whole = _elapsed(keys, before, int(before.end_us.max(initial=0)))
+            frame = frame.with_columns(self._values(keys, gathered.earlier, whole)["value"].alias("compare_value"))
         else:
             frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias("compare_value"))
         change = (pl.col("value").cast(pl.Float64) / pl.col("compare_value").cast(pl.Float64) - 1).round(6)
