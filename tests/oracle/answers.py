@@ -30,7 +30,7 @@ _PER_US = {"second": 1_000_000, "minute": 60_000_000, "hour": 3_600_000_000}
 _UNIT_US = {"s": "* 1000000", "ms": "* 1000", "us": "", "ns": "// 1000"}
 # Summed as doubles in units of 2**-40, so any faithful rendering of the sum lies this close.
 _DOUBLE_SLACK = Fraction(5, 10**12)
-_MANY_ROWS = 5_000_000
+_MANY_ROWS = 15_000_000
 _DEFAULT_ACCURACY = {"percentile": Decimal("0.01"), "median": Decimal("0.01"), "count_distinct": Decimal("0.02")}
 
 

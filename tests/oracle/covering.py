@@ -67,7 +67,7 @@ _WINDOWS: dict[str, dict[str, tuple[dict[str, str], str | None, str | None]]] = 
         "48h_by_12h": ({"type": "hop", "size": "48h", "slide": "12h"}, "48h", None),
         "7d_by_1d": ({"type": "hop", "size": "7d", "slide": "1d"}, "7d", "America/Sao_Paulo"),
         "28d_by_7d": ({"type": "hop", "size": "28d", "slide": "7d"}, "1 month", None),
-        "36h_by_1d": ({"type": "hop", "size": "36h", "slide": "1d"}, "1d", "Asia/Kathmandu"),
+        "3d_by_6h": ({"type": "hop", "size": "3d", "slide": "6h"}, "3d", "Asia/Kathmandu"),
     },
     "cumulate": {
         "day_by_6h": ({"type": "cumulate", "grain_to_date": "day", "step": "6h"}, "7d", "UTC"),
@@ -79,7 +79,7 @@ _WINDOWS: dict[str, dict[str, tuple[dict[str, str], str | None, str | None]]] = 
 }
 
 # Too many windows a year to divide by department.
-_SHORT = ("6h", "48h_by_12h", "day_by_6h")
+_SHORT = ("6h", "48h_by_12h", "3d_by_6h", "day_by_6h")
 
 _RATIOS = [
     ("sum_decimal", "count"),
