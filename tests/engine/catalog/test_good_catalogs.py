@@ -1,0 +1,187 @@
+"""Catalogs that load, and what they load to."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from engine.catalog.loader import parse
+from engine.catalog.model import (
+    Calendar,
+    Catalog,
+    Cumulate,
+    Duration,
+    FieldType,
+    Hop,
+    Objective,
+    Offset,
+    Review,
+    Tumble,
+    Watermark,
+)
+
+GOOD = sorted((Path(__file__).parent / "good").glob("*.yaml"))
+HOUR_US = 3_600_000_000
+
+
+def load(*texts: str) -> Catalog:
+    loaded = parse([(f"{number}.yaml", text) for number, text in enumerate(texts)])
+    assert loaded.problems == ()
+    assert loaded.catalog is not None
+    return loaded.catalog
+
+
+@pytest.fixture(scope="module")
+def everything() -> Catalog:
+    return load((Path(__file__).parent / "good" / "everything.yaml").read_text())
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_it_loads(path: Path) -> None:
+    load(path.read_text())
+
+
+def test_the_catalog_of_the_design_loads_to_these_values() -> None:
+    catalog = load((Path(__file__).parent / "good" / "storefront.yaml").read_text())
+    assert catalog.name == "storefront"
+    assert catalog.calendar == Calendar("Europe/Amsterdam", 0, 1)
+    source = catalog.sources["orders"]
+    assert (source.topic, source.format, source.event_time, source.identity) == (
+        "shop.orders",
+        "json",
+        "ordered_at",
+        "event_id",
+    )
+    assert source.dedupe_us == 72 * HOUR_US
+    assert source.allowed_lateness_us == 24 * HOUR_US
+    assert source.watermark == Watermark(30_000_000, 120_000_000, 300_000_000, 24 * HOUR_US)
+    assert source.fields["cost"].optional
+    assert source.fields["cost"].type == FieldType("decimal", 12, 2)
+    assert source.fields["region"].max_values == 50
+    assert catalog.metrics["buyers"].accuracy == Decimal("0.02")
+    assert catalog.metrics["basket_p95"].percentile == Decimal("0.95")
+    assert catalog.metrics["revenue"].fill_nulls_with == 0
+    kpi = catalog.kpis["revenue_by_region_30d"]
+    assert kpi.window == Hop(Duration(30, "d"), Duration(1, "h"))
+    assert kpi.compare == Offset(30, "d")
+    assert kpi.review == Review(Duration(90, "d"), "2026-10-01")
+    assert kpi.objectives == (Objective("gte", Decimal(1200000), where={"region": "EU"}, valid_from="2026-01-01"),)
+    assert kpi.alerts[0]["when"] == {"below": 1000000, "recover": 1050000}
+    assert catalog.kpis["gross_margin"].window == Cumulate("month", Duration(1, "h"))
+    assert catalog.kpis["gross_margin"].type == "derived"
+
+
+def test_what_is_kept_but_not_yet_active_is_noted() -> None:
+    path = Path(__file__).parent / "good" / "storefront.yaml"
+    assert [str(notice) for notice in parse([(path.name, path.read_text())]).notices] == [
+        'storefront.yaml:47: kpi "revenue_by_region_30d": alerts: alerts are checked and kept, but not yet active',
+        'storefront.yaml:61: kpi "buyers_mtd": alerts: alerts are checked and kept, but not yet active',
+        'storefront.yaml:60: kpi "buyers_mtd": objectives.1.pacing: pacing is checked and kept, but not yet active',
+    ]
+
+
+def test_defaults_of_a_source(everything: Catalog) -> None:
+    visits = everything.sources["visits"]
+    assert visits.timezone == "Asia/Kathmandu"
+    assert (visits.event_time, visits.identity, visits.dedupe_us) == (None, None, None)
+    assert visits.watermark == Watermark()
+    assert visits.allowed_lateness_us == 0
+
+
+def test_an_identity_without_dedupe_is_remembered_as_long_as_protocol_rule_5_asks() -> None:
+    catalog = load(
+        "version: 1\nname: a\nsources:\n  s:\n    topic: t\n    event_time: at\n    identity: id\n"
+        "    watermark: {delay: 30s}\n    fields: {at: timestamp, id: string}\n"
+    )
+    assert catalog.sources["s"].dedupe_us == 24 * HOUR_US + 30_000_000
+
+
+def test_cloudevents_deduplicate_by_their_envelope(everything: Catalog) -> None:
+    logins = everything.sources["logins"]
+    assert (logins.identity, logins.dedupe_us) == (None, 48 * HOUR_US)
+    assert logins.watermark.seal_idle_after_us == 48 * HOUR_US  # the larger of 24h and the lateness
+
+
+def test_fields(everything: Catalog) -> None:
+    fields = everything.sources["orders"].fields
+    assert fields["at"].path == ("meta", "time", "ms")
+    assert (fields["at"].unit, fields["at"].optional) == ("ms", False)
+    assert fields["region"].optional
+    assert fields["region"].type == FieldType("string")
+    assert fields["amount"].type == FieldType("decimal", 12, 2)
+    assert fields["store"].path == ("store",)
+    assert "NO" in fields
+
+
+def test_calendars(everything: Catalog) -> None:
+    assert everything.kpis["hourly"].calendar == Calendar("Asia/Kathmandu", 6, 4)
+    assert everything.kpis["by_case"].calendar == Calendar("Europe/Dublin", 6, 4)
+
+
+def test_windows_and_offsets(everything: Catalog) -> None:
+    assert everything.kpis["hourly"].window == Tumble(size=Duration(1, "h"))
+    assert everything.kpis["weekly"].window == Tumble(grain="week")
+    assert everything.kpis["weekly"].compare == Offset(1, "w")
+    assert everything.kpis["quarterly"].compare == Offset(4, "quarter")
+
+
+def test_what_a_kpi_says(everything: Catalog) -> None:
+    kpi = everything.kpis["by_case"]
+    assert kpi.group_by == ("city", "gift")
+    assert kpi.labels == {"team": "finance", "cost_center": "4711", "audited": "true"}
+    assert kpi.expires == Duration(3 * 366, "d")
+    assert kpi.objectives[0] == Objective("between", Decimal(10), Decimal("20.5"))
+    assert kpi.objectives[1].where == {"city": "1040", "gift": "true"}
+    assert kpi.objectives[1].warn_within == Decimal("0.25")
+
+
+def test_a_folder_of_files_is_one_catalog() -> None:
+    sources = "version: 1\nsources:\n  s: {topic: t, event_time: at, fields: {at: timestamp}}\n"
+    kpis = "version: 1\nkpis:\n  k: {metric: m, window: {type: tumble, grain: day}}\n"
+    metrics = "version: 1\nname: split\ndefaults: {timezone: Europe/Paris}\nmetrics:\n  m: {source: s, agg: count}\n"
+    catalog = load(sources, kpis, metrics)
+    assert (catalog.name, catalog.kpis["k"].calendar.timezone) == ("split", "Europe/Paris")
+    assert catalog.text == "\n---\n".join([sources, kpis, metrics])
+
+
+def test_files_are_taken_in_the_order_of_their_names() -> None:
+    parts = [("b.yaml", "version: 1\n"), ("a.yaml", "version: 1\nname: n\n")]
+    loaded = parse(parts)
+    assert loaded.catalog is not None
+    assert loaded.catalog.text == "version: 1\nname: n\n\n---\nversion: 1\n"
+
+
+def test_names_across_files_are_told_once_and_located() -> None:
+    one = "version: 1\nname: n\ngoals:\n  g: {title: G}\n"
+    two = "version: 1\nname: m\ndefaults: {}\ngoals:\n  g: {title: H}\n"
+    three = "version: 1\ndefaults: {}\n"
+    loaded = parse([("1.yaml", one), ("2.yaml", two), ("3.yaml", three)])
+    assert [str(problem) for problem in loaded.problems] == [
+        "2.yaml:2: name stands in 1.yaml:2 already; keep one of the two",
+        '2.yaml:5: goal "g": declared in 1.yaml:4 already; rename or remove one of the two',
+        "3.yaml:2: defaults stands in 2.yaml:3 already; keep one of the two",
+    ]
+
+
+def test_a_file_that_is_not_yaml_hides_neither_the_others_nor_adds_what_would_follow_from_it() -> None:
+    broken = "version: 1\nmetrics: [x\n"
+    kpis = "version: 1\nname: n\nkpis:\n  k: {metric: m, windo: {type: tumble, grain: day}}\n"
+    loaded = parse([("1.yaml", broken), ("2.yaml", kpis)])
+    assert [(problem.file, problem.message) for problem in loaded.problems] == [
+        ("1.yaml", "not YAML: did not find expected ',' or ']' (while parsing a flow sequence)"),
+        ("2.yaml", 'unknown key "windo"'),
+    ]
+
+
+def test_no_file_at_all() -> None:
+    problems = [problem.message for problem in parse([]).problems]
+    assert "there is no YAML file here" in problems
+
+
+def test_a_place_in_the_catalog_can_be_located() -> None:
+    path = Path(__file__).parent / "good" / "storefront.yaml"
+    loaded = parse([(path.name, path.read_text())])
+    assert loaded.locate(("kpis", "gross_margin")) == "storefront.yaml:49"
+    assert loaded.locate(("kpis", "gross_margin", "window", "step")) == "storefront.yaml:53"
