@@ -93,11 +93,18 @@ class Aggregation(ABC):
 
 def kept(value: pl.Expr, keep: pl.Expr | None) -> pl.Expr:
     """The value where the filter holds, else null (a filter that is null does not hold, as in SQL)."""
-    return value if keep is None else pl.when(keep).then(value)
+    return anchored(value) if keep is None else pl.when(anchored(keep)).then(value)
+
+
+def anchored(expression: pl.Expr) -> pl.Expr:
+    """A constant as one value an event: aggregated as it is, it would be one value a group."""
+    return expression if expression.meta.root_names() else pl.when(pl.col("_time").is_not_null()).then(expression)
 
 
 def counted(value: pl.Expr | None, keep: pl.Expr | None) -> pl.Expr:
     """The number of events behind a state."""
+    keep = None if keep is None else anchored(keep)
+    value = None if value is None else anchored(value)
     if value is None:
         return (pl.len() if keep is None else keep.sum()).cast(pl.Int64)
     if keep is None:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from engine.aggregations.base import Aggregation, column, counted
+from engine.aggregations.base import Aggregation, anchored, column, counted
 from engine.aggregations.plain_values import as_state, state_numbers, state_text, state_type
 from engine.catalog.model import FieldType, Metric
 
@@ -30,6 +30,7 @@ class Ordered(Aggregation):
 
     def fold(self, prefix: str, value: pl.Expr | None, keep: pl.Expr | None) -> list[pl.Expr]:
         assert value is not None
+        value, keep = anchored(value), None if keep is None else anchored(keep)
         there = value.is_not_null() if keep is None else keep & value.is_not_null()
         place = pl.col("_time").cast(pl.Int128) * _TWO_64 + pl.col("_offset").cast(pl.Int128)
         place = pl.when(there).then(place)

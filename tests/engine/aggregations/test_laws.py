@@ -356,3 +356,32 @@ ORACLES: dict[str, Callable[..., None]] = {
 
 def test_every_aggregation_of_the_catalog_is_there() -> None:
     assert set(registry()) == set(ORACLES)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("count", "3"),
+        ("sum", "6"),
+        ("average", "2"),
+        ("min", "2"),
+        ("last", "2"),
+        ("variance", "0"),
+        ("rate", "4"),
+        ("count_distinct", "1"),
+    ],
+)
+@pytest.mark.parametrize("keep", [None, pl.lit(True)], ids=["all", "filter: true"])
+def test_a_constant_counts_once_an_event(name: str, text: str, keep: pl.Expr | None) -> None:
+    """As SUM(2) does in SQL."""
+    aggregation = aggregation_for(metric(name), INTEGER)
+    two = pl.lit(2, dtype=pl.Int64)
+    frame = pl.DataFrame({"g": [1, 1, 1], "_time": [1, 2, 3], "_offset": [1, 2, 3], "_partition": [0, 0, 0]})
+    rows = frame.group_by("g").agg(aggregation.fold(PREFIX, two, keep))
+    items = aggregation.fold_items(frame, ["g"], two, keep) if aggregation.items else None
+    assert rows[f"{PREFIX}.n"].to_list() == [3]
+    assert aggregation.result(rows, PREFIX, items, ["g"], pl.lit(ELAPSED_US)).to_list() == [text]
+    assert aggregation.merge(PREFIX)
+    if name == "count":
+        none = frame.group_by("g").agg(aggregation.fold(PREFIX, None, pl.lit(False)))
+        assert none[f"{PREFIX}.n"].to_list() == [0]
