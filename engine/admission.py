@@ -104,9 +104,11 @@ class DecisionState:
             return NEVER
         return self.watermark_us - self._dedupe_us
 
-    def remember(self, segment: Segment) -> None:
-        """Take in accepted events; they become durable with `since_flush`."""
-        self.seen.add(segment.ids, segment.times, self.live_from_us)
+    def remember(self, segment: Segment, order: npt.NDArray[np.intp] | None = None) -> None:
+        """Take in accepted events; they become durable with `since_flush`. ``order`` sorts their ids, where it is
+        known.
+        """
+        self.seen.add(segment.ids, segment.times, self.live_from_us, order)
         self._fresh.append(segment)
 
     def since_flush(self) -> list[tuple[int, int, bytes]]:
@@ -138,7 +140,7 @@ class Admission:
         self.partition = partition
         self._decoder = decoder_of(source, max_bytes)
         self._max_future_us = source.watermark.max_future_us
-        self._dedupes = source.dedupe_us is not None
+        self._dedupes = source.dedupe_us is not None and (source.identity is not None or source.format == "cloudevents")
         self._limits = Limits(source.watermark.delay_us, source.allowed_lateness_us, source.dedupe_us or 0)
 
     def admit(self, batch: Batch) -> Admitted:
@@ -158,8 +160,7 @@ class Admission:
             if late:
                 self._add_late(decoded.times, valid, verdicts, faults)
             valid = valid[verdicts.accepted]
-        frame = pl.DataFrame([pl.Series("_time", decoded.times), pl.Series("_offset", batch.offsets, dtype=pl.Int64)])
-        frame = frame.with_columns(**decoded.columns)
+        frame = pl.DataFrame({"_time": decoded.times, "_offset": batch.offsets, **decoded.columns})
         if len(valid) < frame.height:
             frame = frame[valid]
         return Admitted(frame, _rejects(batch, faults), len(valid), duplicate, late, invalid)
@@ -170,6 +171,8 @@ class Admission:
         stamps = batch.timestamps() if callable(batch.timestamps) else batch.timestamps
         limits = stamps * 1000 + self._max_future_us
         for place in np.flatnonzero(times > limits).tolist():
+            if stamps[place] < 0:
+                continue  # a record without a timestamp (Kafka's -1) cannot be measured against it
             ahead = (int(times[place]) - int(stamps[place]) * 1000) / 1e6
             faults.setdefault(
                 place, Fault("future", f"{_instant(times[place])} is {ahead:.3f} s after the record's Kafka timestamp")
@@ -195,17 +198,19 @@ class Admission:
         seen = np.full(len(times), NEVER, dtype=np.int64)
         first = np.arange(len(times))
         seen[named] = state.seen.latest(ids, state.live_from_us)
-        first[named] = named[first_of_each(ids)]
+        order: npt.NDArray[np.intp] | None
+        order, equal = first_of_each(ids)
+        first[named] = named[equal]
         verdicts = judge(times, seen, first, state.highest_us, limits)
         accepted = verdicts.accepted
         if accepted.any():
             state.highest_us = max(state.highest_us, int(times[accepted].max()))
             kept = accepted[named]
-            at = valid[named[kept]]
-            if len(at):
-                state.remember(
-                    Segment(int(offsets[at[0]]), int(offsets[at[-1]]) + 1, ids[kept], times[named[kept]], offsets[at])
-                )
+            if not kept.all():
+                ids, named, order = ids[kept], named[kept], None
+            if len(named):
+                at = offsets[valid[named]]
+                state.remember(Segment(int(at[0]), int(at[-1]) + 1, ids, times[named], at), order)
         return verdicts
 
     def _add_late(self, times: Int64s, valid: Int64s, verdicts: Verdicts, faults: Faults) -> None:
@@ -222,8 +227,8 @@ def _ids(decoded: Decoded, valid: Int64s | None) -> tuple[Int64s, npt.NDArray[np
     """Which of the valid events have an identity, and the ids of those."""
     identities = decoded.identities(None if valid is None else valid.tolist())
     try:
-        return np.arange(len(identities)), digests(identities)  # type: ignore[arg-type]  # None is what TypeError is for
-    except TypeError:
+        return np.arange(len(identities)), digests(identities)  # type: ignore[arg-type]  # None has no encode
+    except AttributeError:
         named = [place for place, identity in enumerate(identities) if identity is not None]
         return np.array(named, dtype=np.int64), digests([identity for identity in identities if identity is not None])
 

@@ -1,8 +1,8 @@
 """Which events were seen before: 128-bit ids with event times, for as long as they count (protocol rule 5).
 
-An id is the XXH3-128 of an event's identity. `Seen` is a log-structured merge of sorted runs, looked up a batch at a
-time, with one filter in front: almost all ids are new, and most of those cost one look into the filter. `Segments`
-are how the ids become durable: the entries that came between two flushes, as one record.
+An id is the XXH3-128 of an event's identity in UTF-8. `Seen` is a log-structured merge of sorted runs, looked up a
+batch at a time, with one filter in front: almost all ids are new, and most of those cost one look into the filter.
+Segments are how the ids become durable: the entries that came between two flushes, as one record.
 
 An entry counts while its event time >= watermark - dedupe. Watermarks only grow, so what no longer counts may be
 dropped at any time; nothing is dropped earlier.
@@ -38,10 +38,12 @@ _LEAST_WORDS: Final = 1 << 12
 _LEAST_STORED: Final = 1 << 12  # entries; a file for fewer is not worth it
 
 
-def digests(identities: Sequence[bytes]) -> UInt64s:
-    """The ids of identities, as rows of two words (canonical big-endian digests read as little-endian words)."""
+def digests(identities: Sequence[str]) -> UInt64s:
+    """The ids of identities: the canonical (big-endian) digests, read as rows of two little-endian words."""
+    if not identities:
+        return np.empty((0, 2), dtype=np.uint64)
     digest = xxhash.xxh3_128_digest
-    return np.frombuffer(b"".join([digest(identity) for identity in identities]), dtype="<u8").reshape(-1, 2)
+    return np.frombuffer(b"".join([digest(identity.encode()) for identity in identities]), dtype="<u8").reshape(-1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +121,15 @@ class Seen:
         times[times < live_from_us] = NEVER
         return times
 
-    def add(self, ids: UInt64s, times: Int64s, live_from_us: int) -> None:
-        """Remember accepted events; entries before ``live_from_us`` may be forgotten."""
+    def add(self, ids: UInt64s, times: Int64s, live_from_us: int, order: npt.NDArray[np.intp] | None = None) -> None:
+        """Remember accepted events; entries before ``live_from_us`` may be forgotten.
+
+        ``order`` sorts the ids by their first words, where that is known.
+        """
         if not len(ids):
             return
-        order = np.argsort(ids[:, 0])
+        if order is None:
+            order = np.argsort(ids[:, 0])
         ids, times = ids[order], times[order]
         run = _Run(
             np.ascontiguousarray(ids[:, 0]), np.ascontiguousarray(ids[:, 1]), times, int(times.max()), _level(len(ids))

@@ -71,7 +71,7 @@ class Decoded:
     columns: dict[str, pl.Series]
     times: Int64s
     faults: dict[int, Fault]
-    identities: Callable[[Sequence[int] | None], list[bytes | None]]
+    identities: Callable[[Sequence[int] | None], list[str | None]]
 
 
 class Decoder(Protocol):

@@ -25,7 +25,7 @@ from engine.dead_letters import Fault
 from engine.decoding.batch import Batch, Decoded, Headers
 from engine.decoding.columns import Faults, column_of
 from engine.decoding.encodings import CLOUDEVENTS, MAX_BYTES, content_type, encoding_fault, header_name, refused_values
-from engine.decoding.events import identities
+from engine.decoding.events import event_times, identities
 from engine.decoding.faults import REFUSALS, decode_each, fault_of, json_path, shortened
 from engine.decoding.layout import Layout, LayoutError, layout_of
 from engine.event_time.zones import zone
@@ -115,7 +115,7 @@ class CloudEvents:
             for columns_of, rows in zip(self._columns_of, (attributes, data), strict=True)
             for name, column in columns_of.items()
         }
-        times = columns[self._time_name].to_physical().fill_null(0).to_numpy()
+        times = event_times(columns[self._time_name])
         columns = {name: columns[name] for name in self._names}
         return Decoded(columns, times, faults, self._identities(attributes, data, columns))
 
@@ -181,17 +181,17 @@ class CloudEvents:
 
     def _identities(
         self, attributes: list[Any], data: list[Any], columns: dict[str, pl.Series]
-    ) -> Callable[[Sequence[int] | None], list[bytes | None]]:
+    ) -> Callable[[Sequence[int] | None], list[str | None]]:
         if self._identity is not None:
             leaf = self._leaves[self._identity]
             return identities(leaf, attributes if leaf.field.path[0] == ATTRIBUTES else data, columns)
         of_source, of_id = (self._leaves[f"-{name}"].extract for name in ("source", "id"))
 
-        def of(places: Sequence[int] | None) -> list[bytes | None]:
+        def of(places: Sequence[int] | None) -> list[str | None]:
             rows = attributes if places is None else [attributes[place] for place in places]
             # The length keeps ("a", "bc") and ("ab", "c") apart.
             named = zip(of_source(rows), of_id(rows), strict=True)
-            return [f"{len(source)}:{source}{id_}".encode() for source, id_ in named]
+            return [f"{len(source)}:{source}{id_}" for source, id_ in named]
 
         return of
 

@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from engine.catalog.model import Source
-from engine.decoding.batch import Batch, Decoded
+from engine.decoding.batch import Batch, Decoded, Int64s
 from engine.decoding.columns import Faults, column_of
 from engine.decoding.encodings import MAX_BYTES, refused_headers, refused_values
 from engine.decoding.faults import decode_each, fault_of, json_path
@@ -50,25 +50,28 @@ class JsonEvents:
         for place, error in errors.items():
             faults.setdefault(place, fault_of(error, self._time_path))
         columns = {name: column(rows, faults) for name, column in self._columns.items()}
-        times = columns[self._event_time].to_physical().fill_null(0).to_numpy()
-        return Decoded(columns, times, faults, identities(self._identity, rows, columns))
+        return Decoded(
+            columns, event_times(columns[self._event_time]), faults, identities(self._identity, rows, columns)
+        )
 
 
 def identities(
     leaf: Leaf | None, rows: Sequence[Any], columns: dict[str, pl.Series]
-) -> Callable[[Sequence[int] | None], list[bytes | None]]:
-    """The identity of the rows at some indices (None: of all): a text's own UTF-8, else the value's decimal text."""
+) -> Callable[[Sequence[int] | None], list[str | None]]:
+    """The identity of the rows at some indices (None: of all): a text itself, other values as text."""
 
-    def of(places: Sequence[int] | None) -> list[bytes | None]:
+    def of(places: Sequence[int] | None) -> list[str | None]:
         if leaf is None:
             return [None] * (len(rows) if places is None else len(places))
         if leaf.field.type.kind == "string" and not leaf.raw:
-            texts = leaf.extract(rows if places is None else [rows[place] for place in places])
-            if not leaf.field.optional:
-                return [text.encode() for text in texts]
-        else:
-            column = columns[leaf.field.name]
-            texts = (column if places is None else column.gather(places)).cast(pl.String).to_list()
-        return [None if text is None else text.encode() for text in texts]
+            return leaf.extract(rows if places is None else [rows[place] for place in places])
+        column = columns[leaf.field.name]
+        return (column if places is None else column.gather(places)).cast(pl.String).to_list()
 
     return of
+
+
+def event_times(column: pl.Series) -> Int64s:
+    """Microseconds of a timestamp column; 0 for null, which only events with a fault have."""
+    times = column.to_physical()
+    return (times.fill_null(0) if times.null_count() else times).to_numpy()
