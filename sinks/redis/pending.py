@@ -15,6 +15,7 @@ from sinks.newest import ORDER
 
 _REDUCE_AT_ROWS: Final = 20_000
 _SPLIT_ABOVE_ROWS: Final = 5_000
+_PAST_AT_ONCE: Final = 2_000
 
 
 class Pending:
@@ -42,7 +43,7 @@ class Pending:
             self.make_room()
 
     def take(self) -> ValueRows | None:
-        """The rows to write next: current values of the KPI that waits longest, and only then past windows in bulk."""
+        """The rows to write next, of the KPI that waits longest; past windows in bulk while no current value waits."""
         if self._waiting:
             key = next(iter(self._waiting))
             waiting = self._waiting.pop(key)
@@ -53,8 +54,10 @@ class Pending:
             return ValueRows(waiting.kpi, frame.filter(pl.col("_newest")))
         while self._past:
             rows = self._past.pop()
+            if rows.frame.height > _PAST_AT_ONCE:
+                self._past.append(ValueRows(rows.kpi, rows.frame.slice(_PAST_AT_ONCE)))
             if not rows.frame.is_empty():
-                return rows
+                return ValueRows(rows.kpi, rows.frame.head(_PAST_AT_ONCE))
         return None
 
     def make_room(self) -> None:

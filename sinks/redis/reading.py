@@ -75,7 +75,8 @@ async def updates(
 ) -> AsyncIterator[tuple[str, Update]]:
     """Changes of these KPIs as they happen, as (kpi, update); for ever, or until nothing came for ``block_ms``.
 
-    ``last_id`` is where to go on, by KPI; without, only what is new. Needs a client that may wait for an answer
+    ``last_id`` is where to go on, by KPI; without, only what is new. To miss nothing after reading current values, ask
+    for `last_ids` before reading them. Needs a client that may wait for an answer
     (`connection.connect(..., blocking_reads=True)`), and of a Cluster one call per KPI.
     """
     streams: dict[bytes | str | memoryview, Any] = {}
@@ -94,6 +95,11 @@ async def updates(
                 entry = {_text(field): _text(text) for field, text in fields.items()}
                 streams[key] = _text(id_bytes)
                 yield names[key], Update(streams[key], entry["dims"], entry["json"])
+
+
+async def last_ids(redis: Redis, name: str, kpis: Iterable[str]) -> dict[str, str]:
+    """Where the updates of these KPIs are now: the ``last_id`` of `updates`."""
+    return {kpi: await _last(redis, redis_updates(name, kpi)) for kpi in kpis}
 
 
 async def _last(redis: Redis, key: str) -> str:

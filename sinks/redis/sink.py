@@ -234,7 +234,8 @@ class RedisSink:
         kpis = list(self._health.kpis)
         if kpis and not await self._redis.exists(*(redis_newest(self._name, kpi) for kpi in kpis)):
             self.gap_since_ms = 0  # it came back empty
-        for rows in self._newest.rows():
+        unfinished, self._writing = self._writing, None
+        for rows in (*self._newest.rows(), *([unfinished] if unfinished else [])):
             self._pending.offer(rows)
         self._health.problem = None
         _log.info("Redis at %s is back, %d values wait", self._address, self.queue_rows)

@@ -7,6 +7,7 @@ import json
 import shutil
 import ssl
 import subprocess
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -197,6 +198,7 @@ async def test_updates_go_on_after_an_id(redis: Redis, address: RedisAddress) ->
         async with RedisSink(NAME, address) as sink:
             sink.offer(rows(row("A")))
             assert await sink.drained(10)
+            assert set(await reading.last_ids(redis, NAME, ["sales", "none"])) == {"sales", "none"}
             following = reading.updates(reader, NAME, ["sales"])
             first = asyncio.ensure_future(anext(following))
             while not await redis.client_list("normal") or not any(
@@ -284,6 +286,21 @@ async def test_what_waits_is_bounded_and_the_newest_of_each_series_stays(crashin
             assert found[1]["window"]["end"] == json.loads(render(rows(row(hour=59_999)))[0][1])["window"]["end"]
 
 
+async def test_current_values_go_before_a_long_past(crashing_valkey: CrashingValkey) -> None:
+    server = crashing_valkey
+    async with RedisSink(NAME, server.address) as sink:
+        sink.offer(rows(*(row("A", hour=hour, revision=1) for hour in range(30_000))))
+        sink.offer(rows(row("B", hour=29_999), kpi=replace(SALES, name="other")))
+        while sink.problem is None:
+            await asyncio.sleep(0.01)
+        await server.start()
+        async with connect(server.address) as client, asyncio.timeout(5):
+            while not await reading.current(client, NAME, "other"):
+                await asyncio.sleep(0.005)
+            assert sink.queue_rows > 10_000
+        assert await sink.drained(30)
+
+
 async def test_a_gap_is_refilled_from_the_values_topic_as_often_as_wanted(redis: Redis, address: RedisAddress) -> None:
     everything = [
         *render(rows(*(row("A", hour=hour, revision=1, value=str(hour)) for hour in range(6)))),
@@ -320,7 +337,7 @@ async def test_a_moved_partition_is_not_written_again_after_an_outage(crashing_v
 
 async def test_another_programs_key_in_the_way_stops_nothing_else(redis: Redis, address: RedisAddress) -> None:
     await redis.set(names.redis_index(NAME, "sales"), "not ours", ex=100)
-    other = rows(row("EU"), kpi=SALES.__class__(**{f: getattr(SALES, f) for f in SALES.__slots__} | {"name": "other"}))
+    other = rows(row("EU"), kpi=replace(SALES, name="other"))
     sink = await write(address, rows(row("EU")), other)
     assert (sink.counts.written, sink.counts.failed) == (1, 1)
     assert len(await reading.current(redis, NAME, "other")) == 1
