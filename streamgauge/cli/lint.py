@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from streamgauge.cli.failures import refused, usage
-from streamgauge.cli.loading import counted, usable_catalog
+from streamgauge.cli.loading import counted, loaded_catalog, without_problems
 from streamgauge.cli.options import CatalogPath, OutputFormat, option
 from streamgauge.cli.output import Format, print_json, result, say
 
@@ -32,12 +32,18 @@ def lint(
         day = date.fromisoformat(today) if today else datetime.now().astimezone().date()
     except ValueError as error:
         raise usage(f"--today {today}: write YYYY-MM-DD") from error
-    advice = advise(usable_catalog(catalog), day)
+    loaded = loaded_catalog(catalog)
+    advice = advise(without_problems(catalog, loaded), day)
     if format_ is Format.JSON:
-        print_json([{"subject": one.subject, "message": one.message, "hint": one.hint} for one in advice])
+        rows = [
+            {"rule": one.rule, "at": loaded.locate(one.path), "message": one.message, "hint": one.hint}
+            for one in advice
+        ]
+        print_json(rows)
     else:
         for one in advice:
-            result(str(one))
+            hint = f"; {one.hint}" if one.hint else ""
+            result(f"{loaded.locate(one.path)}: {one.message}{hint} [{one.rule}]")
         say(f"{catalog}: {counted(len(advice), 'piece')} of advice" if advice else f"{catalog}: nothing to improve")
     if strict and advice:
         raise refused()

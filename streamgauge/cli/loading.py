@@ -21,7 +21,11 @@ def loaded_catalog(path: Path) -> Loaded:
 
 def usable_catalog(path: Path) -> Catalog:
     """A catalog without problems. Raises Failure, after all problems went to stderr."""
-    loaded = loaded_catalog(path)
+    return without_problems(path, loaded_catalog(path))
+
+
+def without_problems(path: Path, loaded: Loaded) -> Catalog:
+    """The catalog in `loaded`. Raises Failure, after all problems went to stderr."""
     for notice in loaded.notices:
         warn(str(notice))
     if loaded.catalog is not None and not loaded.problems:

@@ -114,6 +114,19 @@ def test_validate_reports_every_problem_on_stderr(streamgauge: Run, tmp_path: Pa
     assert found["valid"] is False and found["problems"][0]["line"] > 0
 
 
+def test_lint_has_nothing_to_say_about_the_retail_catalog(streamgauge: Run) -> None:
+    ended = streamgauge("lint", RETAIL, "--strict", "--today", "2026-11-23")
+    assert (ended.code, ended.out) == (0, ""), ended.out
+
+
+def test_lint_says_where_and_what_to_do(streamgauge: Run) -> None:
+    ended = streamgauge("lint", RETAIL, "--today", "2028-01-01")
+    assert ended.code == 0
+    assert re.match(r".*retail\.yaml:\d+: kpi ", ended.out)
+    assert streamgauge("lint", RETAIL, "--today", "2028-01-01", "--strict").code == 1
+    assert streamgauge("lint", RETAIL, "--today", "yesterday").code == 2
+
+
 def test_validate_reads_a_folder(streamgauge: Run, tmp_path: Path) -> None:
     head, _, kpis = RETAIL.read_text().partition("\nkpis:\n")
     (tmp_path / "a.yaml").write_text(head)
