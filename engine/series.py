@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 import xxhash
 
-from engine.xxh64 import xxh64_rows
+from engine.series_hashes import bulk_hashes
 
 DimensionKind = Literal["string", "integer", "boolean"]
 Hashes = npt.NDArray[np.uint64]
@@ -66,8 +66,7 @@ class Directory:
         self.names = list(names)
         self.kinds = list(kinds)
         self.schema: dict[str, pl.DataType] = {name: TYPES[kind] for name, kind in self.dimensions}
-        self._fixed_width = bool(self.kinds) and "string" not in self.kinds
-        self._hashed: dict[object, int] = {}  # values -> hash, where strings or nulls are involved
+        self._hashed: dict[object, int] = {}  # values -> hash, of those that were hashed one by one
         self._chunks: list[pl.DataFrame] = [pl.DataFrame(schema={"h": pl.UInt64(), **self.schema})]
         self._rows = 0
         # Sorted hashes with their row numbers: a large and a recent part, merged when the recent one has grown.
@@ -88,8 +87,9 @@ class Directory:
         if not self.names:
             return pl.repeat(0, dims.height, dtype=pl.UInt64, eager=True).alias("h")
         dims = dims.select(self.names)
-        if self._fixed_width and not any(dims.null_count().row(0)):
-            h = _hash_fixed(self.kinds, dims)
+        bulk = bulk_hashes(self.kinds, dims)
+        if bulk is not None:
+            h = np.minimum(bulk, np.uint64(OTHER - 1))
             self._learn(h, dims)
             return pl.Series("h", h)
         keys: list[object] = dims.to_series().to_list() if len(self.names) == 1 else list(dims.iter_rows())
@@ -200,20 +200,6 @@ def dims_texts(shown: pl.DataFrame) -> pl.Series:
             text = text.str.replace_all(plain, code, literal=True)
         parts.append(pl.concat_str(pl.lit(f"{',' if parts else ''}{name}="), text.fill_null(NULL_TEXT)))
     return shown.select(pl.concat_str(parts).alias("dims")).to_series()
-
-
-def _hash_fixed(kinds: Sequence[str], dims: pl.DataFrame) -> Hashes:
-    """The hashes of rows without strings and nulls, whose canonical bytes all have one length."""
-    tag = {"integer": (2, "<i8"), "boolean": (3, "u1")}
-    fields = [
-        (f"{part}{i}", dtype) for i, kind in enumerate(kinds) for part, dtype in (("t", "u1"), ("v", tag[kind][1]))
-    ]
-    rows = np.empty(dims.height, dtype=np.dtype(fields))
-    for i, (kind, values) in enumerate(zip(kinds, dims.get_columns(), strict=True)):
-        rows[f"t{i}"] = tag[kind][0]
-        rows[f"v{i}"] = values.to_numpy()
-    hashed = xxh64_rows(rows.view(np.uint8).reshape(dims.height, rows.dtype.itemsize))
-    return np.minimum(hashed, np.uint64(OTHER - 1))
 
 
 def _nothing() -> tuple[Hashes, npt.NDArray[np.int64]]:

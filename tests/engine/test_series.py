@@ -1,4 +1,4 @@
-"""Series: hashes that never change, and the texts of dimension values."""
+"""Series: hashes that never change (protocol rule 13), and the texts of dimension values (rule 16)."""
 
 from __future__ import annotations
 
@@ -72,6 +72,16 @@ def test_a_directory_knows_what_it_hashed(batches: list[list[tuple[str | None, i
         assert directory.values(h).rows() == batch
         again.learn(directory.values(h).insert_column(0, h))
     assert again.frame.sort("h").equals(directory.frame.sort("h"))
+
+
+def test_strings_of_many_lengths_hash_like_single_ones() -> None:
+    """Few shapes are hashed together, many one by one."""
+    for longest in (3, 200):
+        directory = Directory(["a", "b"], ["string", "string"])
+        rows = [("é" * (i % longest), None if i % 3 else "x" * (i * 7 % longest)) for i in range(1000)]
+        h = directory.hashes(pl.DataFrame(rows, schema=directory.schema, orient="row"))
+        assert h.to_list() == [series_hash(("string", "string"), row) for row in rows]
+        assert directory.values(h).rows() == rows
 
 
 def test_many_batches_are_merged_into_one_index() -> None:

@@ -1,4 +1,4 @@
-"""Sums that would wrap in 128 bits, and doubles outside what they can hold."""
+"""Sums that would wrap in 128 bits, and doubles outside what they can hold (protocol rule 17)."""
 
 from __future__ import annotations
 

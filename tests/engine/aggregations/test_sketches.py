@@ -1,4 +1,4 @@
-"""Percentiles and distinct counts: within the accuracy they state."""
+"""Percentiles and distinct counts: within the accuracy they state (protocol rule 18)."""
 
 from __future__ import annotations
 
