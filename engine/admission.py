@@ -56,12 +56,9 @@ class Admitted:
 class DecisionState:
     """What later verdicts depend on: the highest accepted event time, and the ids that still count."""
 
-    def __init__(
-        self, dedupe_us: int | None, delay_us: int, *, store: Store | None = None, budget_bytes: int = 0
-    ) -> None:
+    def __init__(self, source: Source, *, store: Store | None = None, budget_bytes: int = 0) -> None:
         self.highest_us = NEVER
-        self._dedupe_us = dedupe_us
-        self._delay_us = delay_us
+        self.follow(source)
         self.seen = Seen(store, budget_bytes)
         self._fresh: list[Segment] = []
         self._durable: dict[int, int] = {}  # first offset of a segment -> its latest event time
@@ -82,7 +79,7 @@ class DecisionState:
 
         Entries at or above ``offset`` belong to a flush that never became durable and are left out (protocol rule 2).
         """
-        state = cls(source.dedupe_us, source.watermark.delay_us, store=store, budget_bytes=budget_bytes)
+        state = cls(source, store=store, budget_bytes=budget_bytes)
         state.highest_us = highest_us
         kept = []
         for first, raw in segments:
@@ -92,6 +89,11 @@ class DecisionState:
         if entries := entries_of(kept):
             state.seen.add(entries.ids, entries.times, state.live_from_us)
         return state
+
+    def follow(self, source: Source) -> None:
+        """From now on, go by these settings: what they no longer count is forgotten."""
+        self._dedupe_us = source.dedupe_us
+        self._delay_us = source.watermark.delay_us
 
     @property
     def watermark_us(self) -> int:
@@ -132,12 +134,16 @@ class DecisionState:
 class Admission:
     """Admits the events of one partition of a source, batch by batch in the order of their offsets.
 
+    The state goes by the settings of the newest admission that was given it: so events that a former definition judged
+    can be judged by it again, and the ones after by the present one (protocol rule 2).
+
     Raises `LayoutError` when the paths of the source's fields contradict each other.
     """
 
     def __init__(self, source: Source, partition: int, state: DecisionState, *, max_bytes: int = MAX_BYTES) -> None:
         self.state = state
         self.partition = partition
+        state.follow(source)
         self._decoder = decoder_of(source, max_bytes)
         self._max_future_us = source.watermark.max_future_us
         self._dedupes = source.dedupe_us is not None and (source.identity is not None or source.format == "cloudevents")

@@ -33,6 +33,7 @@ SEGMENT_VERSION: Final = 1
 _SEGMENT: Final = struct.Struct("<BBxxIqqq")  # version, bytes of a time, count, first offset, next offset, lowest time
 _ENTRY_BYTES: Final = 24
 _FANOUT: Final = 8
+_LAST_LEVEL: Final = 6  # runs of 260,000 to 2 million entries are merged no more: a merge of those would be felt
 _WORD_LOAD: Final = 2  # entries per 32-bit word of the filter, at most
 _LEAST_WORDS: Final = 1 << 12
 _LEAST_STORED: Final = 1 << 12  # entries; a file for fewer is not worth it
@@ -149,7 +150,9 @@ class Seen:
     def _compact(self, live_from_us: int) -> None:
         """Merge the newest runs while enough of them are of one level."""
         while True:
-            level = self._runs[-1].level if self._runs else 0
+            level = self._runs[-1].level if self._runs else _LAST_LEVEL
+            if level >= _LAST_LEVEL:
+                return
             first = len(self._runs)
             while first and self._runs[first - 1].level <= level:
                 first -= 1

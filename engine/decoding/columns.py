@@ -183,12 +183,14 @@ def _timestamps(declared: Field, zone: Zone, reason: Reason, values: Sequence[An
     else:
         unread = f"is no time in {declared.unit} since 1970 within the years 1 to 9999"
         try:
-            times = scale_integers(pl.Series(values, dtype=pl.Int64, strict=True).to_numpy(), declared.unit)
+            column = pl.Series(values, dtype=pl.Int64, strict=True)
         except (TypeError, OverflowError):
             times = parse_numbers(values, declared.unit)
         else:
-            if times.dtype != np.int64:  # nulls among them
-                times = parse_numbers(values, declared.unit)
+            absent = column.is_null().to_numpy() if column.null_count() else None
+            times = scale_integers((column if absent is None else column.fill_null(0)).to_numpy(), declared.unit)
+            if absent is not None:
+                times = np.where(absent, NO_TIME, times)
     missing = times == NO_TIME
     if not missing.any():
         return pl.Series(times, dtype=pl.Int64).cast(TIMESTAMP)

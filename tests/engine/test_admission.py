@@ -363,3 +363,25 @@ def test_rejects_say_where_they_were_refused() -> None:
         (1, "future", "admit"),
         (3, "late", "admit"),
     ]
+
+
+def test_rule_2_former_settings_judge_what_they_judged_before() -> None:
+    former, present = source_of(lateness=20), source_of(lateness=100)
+    state = DecisionState.restore(former)
+    before = Admission(former, 0, state).admit(batch_of([Sent("a", 200, 1_000), Sent("b", 150, 1_000)], [0, 1]))
+    after = Admission(present, 0, state).admit(batch_of([Sent("a", 200, 1_000), Sent("c", 150, 1_000)], [2, 3]))
+    assert verdicts_of(before, [0, 1]) == {0: "accepted", 1: "late"}
+    assert verdicts_of(after, [2, 3]) == {2: "duplicate", 3: "accepted"}
+
+
+def test_a_record_without_a_timestamp_is_not_future() -> None:
+    source = source_of()
+    batch = Batch(0, [Sent("a", 100, 0).value], np.array([0]), np.array([-1]), 1)
+    assert Admission(source, 0, DecisionState.restore(source)).admit(batch).accepted == 1
+
+
+def test_dedupe_without_any_identity_in_the_batch() -> None:
+    source = source_of(optional_id=True)
+    state = DecisionState.restore(source)
+    assert Admission(source, 0, state).admit(batch_of([Sent(None, 100, 100)] * 2, [0, 1])).accepted == 2
+    assert state.since_flush() == []
