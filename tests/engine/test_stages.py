@@ -81,19 +81,28 @@ def batch(events: Sequence[dict[str, object]], first: int, partition: int = 0) -
 
 
 class Rig:
-    """A source of P partitions, one partition of partials, and the values that came out, newest revision last."""
+    """A source of P partitions, partitions of partials, and the values that came out, newest revision last."""
 
-    def __init__(self, plan: Plan, partitions: int = 2) -> None:
+    def __init__(self, plan: Plan, partitions: int = 2, merges: int = 1) -> None:
         self.plan = plan
         self.partitions = partitions
-        self.sources = [
-            SourcePartition(plan, "orders", p, partitions=partitions, merge_partitions=1) for p in range(partitions)
-        ]
-        self.merge = MergePartition(plan, 0)
+        self.merges = [MergePartition(plan, p, merges) for p in range(merges)]
+        self.sources = [self._source(p) for p in range(partitions)]
         self.table: list[dict[bytes, bytes]] = [{} for _ in range(partitions)]
-        self.log: list[tuple[bytes, bytes | None, int]] = []
+        self.windows: list[dict[bytes, bytes]] = [{} for _ in range(merges)]
+        self.log: list[list[tuple[bytes, bytes | None, int]]] = [[] for _ in range(merges)]
         self.values: list[dict[str, object]] = []
         self.next = [0] * partitions
+
+    def _source(self, partition: int, restored: Iterable[tuple[bytes, bytes, int]] = ()) -> SourcePartition:
+        return SourcePartition(
+            self.plan,
+            "orders",
+            partition,
+            partitions=self.partitions,
+            merge_partitions=len(self.merges),
+            restored=restored,
+        )
 
     def send(self, partition: int, events: Sequence[dict[str, object]]) -> None:
         self.sources[partition].fold(batch(events, self.next[partition], partition))
@@ -105,31 +114,41 @@ class Rig:
         self.table[partition].update([flush.manifest])
         for key in flush.tombstones:
             self.table[partition].pop(key, None)
-        written = [(key, value) for _, key, value in flush.partials] + [
-            (key, value) for _, key, value in flush.heartbeats(1)
-        ]
-        self.log += [(key, value, len(self.log) + i) for i, (key, value) in enumerate(written)]
+        self._write([*flush.partials, *flush.heartbeats(len(self.merges))])
+
+    def _write(self, records: Iterable[tuple[int, bytes, bytes]]) -> None:
+        for partition, key, value in records:
+            self.log[partition].append((key, value, len(self.log[partition])))
 
     def publish(self, *, open_windows: bool = True) -> None:
-        self.merge.apply([record for record in self.log if record[2] >= self.merge.offset])
-        publication = self.merge.publish(open_windows=open_windows)
-        for rows in publication.values:
-            self.values += [json.loads(value, parse_float=Decimal) for _, value in render(rows)]
+        for partition, merge in enumerate(self.merges):
+            merge.apply(self.log[partition][merge.offset :])
+            publication = merge.publish(open_windows=open_windows)
+            for key, value in [*publication.revisions, publication.manifest]:
+                if value is None:
+                    self.windows[partition].pop(key, None)
+                else:
+                    self.windows[partition][key] = value
+            self._write(publication.shares)
+            for rows in publication.values:
+                self.values += [json.loads(value, parse_float=Decimal) for _, value in render(rows)]
 
     def restart(self, partition: int) -> None:
-        """The owner is gone; another one takes up what is durable."""
-        self.sources[partition] = SourcePartition(
-            self.plan,
-            "orders",
-            partition,
-            partitions=self.partitions,
-            merge_partitions=1,
-            restored=[(key, value, at) for at, (key, value) in enumerate(self.table[partition].items())],
-        )
-        self.log += [
-            (key, value, len(self.log) + i) for i, (_, key, value) in enumerate(self.sources[partition].resend)
-        ]
+        """The owner of a source partition is gone; another one takes up what is durable."""
+        table = [(key, value, at) for at, (key, value) in enumerate(self.table[partition].items())]
+        self.sources[partition] = self._source(partition, table)
+        self._write(self.sources[partition].resend)
         self.next[partition] = self.sources[partition].offset
+
+    def restart_merge(self, partition: int = 0) -> None:
+        """The owner of a partition of partials is gone; another one reads the compacted topic up to the manifest."""
+        merge = MergePartition(self.plan, partition, len(self.merges))
+        below: dict[bytes, bytes | None] = {}
+        for key, value, offset in self.log[partition]:
+            if offset < self.merges[partition].offset:
+                below[key] = value
+        merge.restore(self.windows[partition].items(), below.items())
+        self.merges[partition] = merge
 
     def newest(
         self, kpi: str, states: Iterable[str] = ("closed", "revised")
@@ -300,4 +319,83 @@ def test_heartbeats_are_told_apart_from_blocks(plan: Plan) -> None:
     rig = Rig(plan, partitions=1)
     rig.send(0, [{"at": T0 + 10, "region": "EU", "amount": 1.5, "buyer": 1}])
     rig.flush(0)
-    assert [record_kind(key) == HEARTBEAT for key, _, _ in rig.log].count(True) == 1
+    assert [record_kind(key) == HEARTBEAT for key, _, _ in rig.log[0]].count(True) == 1
+
+
+def test_a_restarted_merge_goes_on_with_the_same_values_and_revisions(plan: Plan) -> None:
+    events = orders(1000)
+    plain, cut = Rig(plan), Rig(plan)
+    for rig in (plain, cut):
+        for first in range(0, len(events), 100):
+            for p in range(2):
+                rig.send(p, events[first : first + 100][p::2])
+                rig.flush(p)
+            rig.publish()
+            if rig is cut:
+                rig.restart_merge()
+    for kpi in ("revenue_hourly", "revenue_day", "basket", "buyers_day"):
+        assert plain.newest(kpi) == cut.newest(kpi)
+
+
+CAPPED = """
+version: 1
+name: shop
+sources:
+  orders:
+    topic: shop.orders
+    format: json
+    event_time: at
+    fields:
+      at: {type: timestamp, unit: us}
+      buyer: {type: integer, max_values: CAP}
+      amount: decimal(12,2)
+metrics:
+  revenue: {source: orders, agg: sum, expr: amount, unit: EUR}
+  p95: {source: orders, agg: percentile, percentile: 0.95, expr: amount, accuracy: 1%}
+kpis:
+  revenue_by_buyer: {metric: revenue, group_by: [buyer], window: {type: tumble, size: 1h}}
+  p95_by_buyer: {metric: p95, group_by: [buyer], window: {type: tumble, size: 1h}}
+"""
+
+
+@pytest.mark.parametrize(("cap", "buckets"), [(50, 1), (4000, 4)])
+def test_above_the_cap_series_go_into_other_and_the_total_adds_up(cap: int, buckets: int) -> None:
+    """Rule 16."""
+    plan = plan_catalog(load(CAPPED.replace("CAP", str(cap))))
+    assert plan.views[0].dimensions.buckets == buckets
+    rng = random.Random(3)
+    series = cap * 2
+    events = [
+        {"at": T0 + i * HOUR // (series * 2), "buyer": rng.randrange(series), "amount": rng.randrange(1, 1000) / 100}
+        for i in range(series * 2)
+    ]
+    expected: dict[str, Decimal] = defaultdict(Decimal)
+    for event in events:
+        expected[str(event["buyer"])] += Decimal(str(event["amount"]))
+    results = []
+    for chunk in (len(events), len(events) // 5):
+        rig = Rig(plan, partitions=2, merges=2)
+        for first in range(0, len(events), chunk):
+            for p in range(2):
+                rig.send(p, events[first : first + chunk][p::2])
+                rig.flush(p)
+            rig.publish()
+        for p in range(2):
+            rig.send(p, [{"at": T0 + 2 * HOUR, "buyer": 0, "amount": 1}])
+            rig.flush(p)
+        rig.publish()
+        rig.publish()
+        found = {
+            dims: value["value"]
+            for (dims, end), value in rig.newest("revenue_by_buyer").items()
+            if end == iso(T0 // HOUR + 1)
+        }
+        other = found.pop("__other__")
+        assert all(found[buyer] == expected[buyer] for buyer in found)
+        assert isinstance(other, Decimal)
+        assert other + sum(Decimal(str(v)) for v in found.values()) == sum(expected.values())
+        assert cap <= len(found) <= cap * 1.3
+        results.append((found, other))
+        percentiles = {dims for dims, end in rig.newest("p95_by_buyer") if end == iso(T0 // HOUR + 1)}
+        assert percentiles == {*found, "__other__"}
+    assert results[0] == results[1]
