@@ -29,6 +29,7 @@ from engine.expressions.syntax import (
     MAX_DIGITS,
     ExpressionError,
     finite_reciprocal,
+    missing_argument,
     number_literal,
     parse,
     refuse_more,
@@ -128,7 +129,9 @@ class _Compiler:
             exp.Anonymous: self._named,
         }
 
-    def compile(self, node: exp.Expr) -> Typed:
+    def compile(self, node: exp.Expr | None) -> Typed:
+        if node is None:
+            raise missing_argument()
         rule = self._rules.get(type(node))
         if rule is None:
             raise unsupported(node, SUPPORTED)
@@ -179,7 +182,7 @@ class _Compiler:
 
     # ---- arithmetic
 
-    def _numeric(self, node: exp.Expr, sign: str) -> Typed:
+    def _numeric(self, node: exp.Expr | None, sign: str) -> Typed:
         value = self.compile(node)
         if value.kind == "null":
             raise ExpressionError(f"{sign} with NULL is always null")
@@ -267,7 +270,7 @@ class _Compiler:
 
     # ---- conditions
 
-    def _condition(self, node: exp.Expr) -> Typed:
+    def _condition(self, node: exp.Expr | None) -> Typed:
         value = self.compile(node)
         if value.kind == "null":
             return Typed(pl.lit(None, dtype=pl.Boolean), "boolean", "null")
@@ -398,7 +401,7 @@ class _Compiler:
         expr = value.expr.str.to_lowercase() if name == "lower" else value.expr.str.to_uppercase()
         return Typed(expr, "string", f"({name} {value.text})", columns=value.columns)
 
-    def _instant(self, node: exp.Expr, function: str) -> Typed:
+    def _instant(self, node: exp.Expr | None, function: str) -> Typed:
         value = self.compile(node)
         if value.kind == "string" and isinstance(value.literal, str):
             return of_instant(value.literal, self.timezone)

@@ -19,6 +19,7 @@ from engine.event_time.durations import parse_offset
 from engine.expressions.syntax import (
     ExpressionError,
     finite_reciprocal,
+    missing_argument,
     number_literal,
     parse,
     refuse_more,
@@ -136,24 +137,24 @@ class _Compiler:
             )
         return replaced
 
-    def compile(self, node: exp.Expr) -> _Part:
+    def compile(self, node: exp.Expr | None) -> _Part:
+        if node is None:
+            raise missing_argument()
         rule = self._rules.get(type(node))
         if rule is None:
             raise unsupported(node, SUPPORTED)
         return rule(node)
 
-    def number(self, node: exp.Expr) -> _Part:
+    def number(self, node: exp.Expr | None) -> _Part:
         part = self.compile(node)
         if part.kind == "boolean":
-            raise ExpressionError(f"{node.sql(dialect='duckdb')} is true or false where a number is needed")
+            raise ExpressionError(f"{part.text} is true or false where a number is needed")
         return part
 
-    def condition(self, node: exp.Expr) -> _Part:
+    def condition(self, node: exp.Expr | None) -> _Part:
         part = self.compile(node)
         if part.kind == "number":
-            raise ExpressionError(
-                f"{node.sql(dialect='duckdb')} is a number where a condition is needed", "compare it, as in > 0"
-            )
+            raise ExpressionError(f"{part.text} is a number where a condition is needed", "compare it, as in > 0")
         return part
 
     def _literal(self, node: exp.Literal) -> _Part:

@@ -67,6 +67,8 @@ def parse(sql: str) -> exp.Expr:
     if len(trees) != 1 or trees[0] is None:
         raise ExpressionError("more than one expression", "remove the ; and what follows")
     tree = trees[0]
+    if "trunc" in sql.casefold():
+        _check_truncations(sql)
     _check_shape(tree)
     return tree
 
@@ -100,6 +102,22 @@ def _check_shape(tree: exp.Expr) -> None:
         pending.extend((child, depth + 1) for child in node.iter_expressions())
 
 
+def _check_truncations(sql: str) -> None:
+    """The grammar reads a third argument of date_trunc, a time zone, and drops it: so it is looked for before."""
+    tokens = _DIALECT.tokenize(sql)
+    for number, token in enumerate(tokens):
+        if token.text.casefold() not in ("date_trunc", "datetrunc"):
+            continue
+        depth = commas = 0
+        for following in tokens[number + 1 :]:
+            depth += (following.text == "(") - (following.text == ")")
+            commas += depth == 1 and following.text == ","
+            if depth == 0:
+                break
+        if commas > 1:
+            raise ExpressionError("date_trunc takes a unit and a timestamp", "its time zone is the source's timezone")
+
+
 def unsupported(node: exp.Expr, supported: str) -> ExpressionError:
     """What to say of a node that no rule accepts."""
     if isinstance(node, exp.AggFunc):
@@ -116,6 +134,10 @@ def unsupported(node: exp.Expr, supported: str) -> ExpressionError:
     return ExpressionError(f"{spoken} is not part of the catalog's expressions", f"use {supported}")
 
 
+def missing_argument() -> ExpressionError:
+    return ExpressionError("an argument is missing", "check the parentheses of each function")
+
+
 def refuse_more(node: exp.Expr, *known: str) -> None:
     """Refuse an argument that the rule for this node does not read, so that nothing written is ignored."""
     for name, value in node.args.items():
@@ -127,7 +149,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, quoted: bool = F
     """An unknown field or metric, with the names that come close. ``quoted``: it may have been meant as text."""
     names = sorted(known)
     by_folded = {candidate.casefold(): candidate for candidate in names}
-    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.8 if quoted else 0.6)
     if close:
         return ExpressionError(f'unknown {kind} "{name}"', f'did you mean "{by_folded[close[0]]}"?')
     if quoted:
