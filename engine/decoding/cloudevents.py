@@ -14,6 +14,7 @@ or an extension's. Without ``event_time`` the source goes by the attribute ``tim
 from __future__ import annotations
 
 import binascii
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -209,21 +210,27 @@ def _attributes_layout(fields: Sequence[Field]) -> Layout:
 
 
 def _is_binary(headers: Headers) -> bool:
-    if content_type(headers).startswith(CLOUDEVENTS):
+    if not any(_attribute_name(name) == "specversion" for name, _ in headers):
         return False
-    return any(name.lower().replace("-", "_") == "ce_specversion" for name, _ in headers)
+    return not content_type(headers).startswith(CLOUDEVENTS)
 
 
 def _attributes(headers: Headers) -> dict[str, str]:
     """The attributes that headers hold. Raises UnicodeDecodeError."""
-    found = {}
-    for name, value in headers:
-        prefix, _, attribute = name.lower().replace("-", "_").partition("_")
-        if prefix == ATTRIBUTES and value is not None:
-            found[attribute] = value.decode()
-        elif header_name(name) == "contenttype" and value is not None:
-            found["datacontenttype"] = value.decode()
-    return found
+    return {
+        attribute: value.decode()
+        for name, value in headers
+        if value is not None and (attribute := _attribute_name(name)) is not None
+    }
+
+
+@functools.lru_cache(4096)
+def _attribute_name(header: str) -> str | None:
+    """The attribute that a header of the Kafka binding holds: `ce_id` is the id."""
+    if header_name(header) == "contenttype":
+        return "datacontenttype"
+    prefix, _, attribute = header.lower().replace("-", "_").partition("_")
+    return attribute if prefix == ATTRIBUTES and attribute else None
 
 
 def _envelope_fault(fault: Fault) -> Fault:

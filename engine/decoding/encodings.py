@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -22,6 +23,7 @@ _NEUTRAL: Final = frozenset(("", "text/plain", "application/octet-stream", "appl
 _TEXTS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 
 
+@functools.lru_cache(4096)
 def header_name(name: str) -> str:
     """Names as they are compared: `Content-Type`, `content_type` and `contentType` are one."""
     return name.lower().replace("-", "").replace("_", "")
@@ -29,17 +31,22 @@ def header_name(name: str) -> str:
 
 def content_type(headers: Headers) -> str:
     """The media type that the headers name, without parameters; empty when they name none."""
-    return _parameters(_header(headers, "contenttype"))[0]
+    return _parameters(_text(_named(headers)[0]))[0]
 
 
 def encoding_fault(headers: Headers) -> Fault | None:
     """A fault when the headers say that the value is something else than JSON in UTF-8."""
-    encoding = _header(headers, "contentencoding")
+    type_, encoding = _named(headers)
+    return None if type_ is None and encoding is None else _fault_of(type_, encoding)
+
+
+@functools.lru_cache(1024)
+def _fault_of(type_header: bytes | None, encoding_header: bytes | None) -> Fault | None:
+    encoding = _text(encoding_header)
     if encoding not in ("", "identity", "utf-8", "utf8"):
-        return Fault(
-            "unsupported_encoding", f"content-encoding is {shortened(encoding)!r}; only uncompressed values are read"
-        )
-    type_, charset = _parameters(_header(headers, "contenttype"))
+        message = f"content-encoding is {shortened(encoding)!r}; only uncompressed values are read"
+        return Fault("unsupported_encoding", message)
+    type_, charset = _parameters(_text(type_header))
     kind = type_.partition("/")[2]
     if not (type_ in _NEUTRAL or kind == "json" or kind.endswith("+json")) or kind.startswith("cloudevents-batch"):
         return Fault("unsupported_encoding", f"content-type is {shortened(type_)!r}; only JSON is read")
@@ -48,11 +55,20 @@ def encoding_fault(headers: Headers) -> Fault | None:
     return None
 
 
-def _header(headers: Headers, wanted: str) -> str:
+def _named(headers: Headers) -> tuple[bytes | None, bytes | None]:
+    """The headers content-type and content-encoding; the first of each."""
+    type_ = encoding = None
     for name, value in headers:
-        if value is not None and header_name(name) == wanted:
-            return value.decode("ascii", "replace").strip(' "').lower()
-    return ""
+        canonical = header_name(name)
+        if canonical == "contenttype" and type_ is None:
+            type_ = value
+        elif canonical == "contentencoding" and encoding is None:
+            encoding = value
+    return type_, encoding
+
+
+def _text(value: bytes | None) -> str:
+    return "" if value is None else value.decode("ascii", "replace").strip(' "').lower()
 
 
 def _parameters(text: str) -> tuple[str, str]:

@@ -73,5 +73,5 @@ def identities(
 
 def event_times(column: pl.Series) -> Int64s:
     """Microseconds of a timestamp column; 0 for null, which only events with a fault have."""
-    times = column.to_physical()
+    times = column.cast(pl.Int64)
     return (times.fill_null(0) if times.null_count() else times).to_numpy()
