@@ -134,10 +134,7 @@ class KpiEvaluator:
         ).select(pl.min_horizontal(pl.all()).alias("samples"))["samples"]
         if self.plan.kpi.type == "simple":
             value = self._text(terms[0], rows, merged)
-            reason = value.is_null()
-            return pl.DataFrame({"value": value, "samples": samples}).select(
-                "value", pl.when(reason).then(pl.lit("no_data")).otherwise(None).alias("reason"), "samples"
-            )
+            return pl.DataFrame({"value": value, "samples": samples}).select("value", _reason(terms[0]), "samples")
         numbers = [self._fractions(term, rows, merged) for term in terms]
         values, reasons = self._combine(numbers, keys.height)
         return pl.DataFrame(
@@ -158,7 +155,7 @@ class KpiEvaluator:
         result = term.column.aggregation.result(
             rows[term.view.id, term.offset], term.column.id, items, KEYS, pl.col("_elapsed")
         )
-        fill = term.column.metric.fill_nulls_with
+        fill = term.metric.fill_nulls_with
         return result if fill is None else result.fill_null(_plain(fill))
 
     def _fractions(
@@ -170,7 +167,7 @@ class KpiEvaluator:
         items = merged[term.view.id, term.offset].items.get(term.column.id)
         frame = rows[term.view.id, term.offset]
         found = term.column.aggregation.numeric(frame, term.column.id, items, KEYS, pl.col("_elapsed"))
-        fill = term.column.metric.fill_nulls_with
+        fill = term.metric.fill_nulls_with
         if fill is None:
             return found
         default = Fraction(fill)
@@ -182,7 +179,7 @@ class KpiEvaluator:
         values: list[str | None] = []
         reasons: list[str | None] = []
         derived = self.plan.derived
-        names = [(term.metric, term.offset) for term in self.plan.terms]
+        names = [(term.metric.name, term.offset) for term in self.plan.terms]
         divides = derived is None or derived.divides
         for row in range(height):
             parts = [column[row] for column in numbers]
@@ -217,6 +214,14 @@ def _ratio(numerator: Fraction | None, denominator: Fraction | None) -> Fraction
     if denominator == 0:
         raise ZeroDenominator
     return None if numerator is None else numerator / denominator
+
+
+def _reason(term: Term) -> pl.Expr:
+    """Why a value is null: nothing to compute it from, too little, or a number beyond what can be summed."""
+    few = "too_few_samples" if term.metric.agg in ("variance", "stddev") else "out_of_range"
+    why = pl.when(pl.col("samples") == 0).then(pl.lit("no_data"))
+    why = why.when(pl.col("samples") == 1).then(pl.lit(few)).otherwise(pl.lit("out_of_range"))
+    return pl.when(pl.col("value").is_null()).then(why).otherwise(None).alias("reason")
 
 
 def _elapsed(keys: pl.DataFrame, spans: Spans, watermark_us: int) -> pl.DataFrame:

@@ -67,10 +67,9 @@ class DimensionSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """One aggregate of one view: a metric under a KPI's ``where``."""
+    """One aggregate of one view: what some metric, under some KPI's ``where``, is made of."""
 
     id: str
-    metric: Metric
     aggregation: Aggregation
     value: pl.Expr | None
     value_type: FieldType | None
@@ -99,9 +98,12 @@ class View:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Term:
-    """One number that a KPI is computed from: a column over the window, or over the window one offset earlier."""
+    """One number that a KPI is computed from: a column over the window, or over the window one offset earlier.
 
-    metric: str
+    Metrics that differ only in name, unit or filling share a column, so they are told apart here.
+    """
+
+    metric: Metric
     offset: Offset | None
     view: View
     column: Column
@@ -258,7 +260,6 @@ def _column(metric: Metric, source: Source, where: str | None) -> Column:
     )
     return Column(
         id_,
-        metric,
         aggregation,
         value.expr if value else None,
         value.type if value else None,
@@ -287,8 +288,8 @@ def plan_catalog(catalog: Catalog, sequence: int = 0) -> Plan:
     kpis = []
     for kpi, windows, drafts in found:
         terms = tuple(
-            Term(column.metric.name, offset, views[draft.source.name, draft.dimensions.names, draft.pane_us], column)
-            for draft, column, offset in drafts
+            Term(catalog.metrics[name], offset, views[draft.source.name, draft.dimensions.names, draft.pane_us], column)
+            for (name, _), (draft, column, offset) in zip(_metrics_of(kpi), drafts, strict=True)
         )
         derived = compile_derived(kpi.expr or "", catalog.metrics) if kpi.type == "derived" else None
         kpis.append(
@@ -305,12 +306,12 @@ def _facts(kpi: Kpi, windows: Windows, terms: tuple[Term, ...], sequence: int, c
         "kpi",
         kpi.type,
         kpi.expr,
-        [(term.view.id, term.column.id, term.offset, term.column.metric.fill_nulls_with) for term in terms],
+        [(term.view.id, term.column.id, term.offset, term.metric.fill_nulls_with) for term in terms],
         kpi.window,
         kpi.calendar,
         kpi.compare,
     )[:12]
-    unit = kpi.unit or (terms[0].column.metric.unit if kpi.type == "simple" else None)
+    unit = kpi.unit or (terms[0].metric.unit if kpi.type == "simple" else None)
     goal = catalog.goals.get(kpi.goal) if kpi.goal else None
     return KpiFacts(
         name=kpi.name,
