@@ -219,8 +219,9 @@ def _ratio(numerator: Fraction | None, denominator: Fraction | None) -> Fraction
 def _reason(term: Term) -> pl.Expr:
     """Why a value is null: nothing to compute it from, too little, or a number beyond what can be summed."""
     few = "too_few_samples" if term.metric.agg in ("variance", "stddev") else "out_of_range"
-    why = pl.when(pl.col("samples") == 0).then(pl.lit("no_data"))
-    why = why.when(pl.col("samples") == 1).then(pl.lit(few)).otherwise(pl.lit("out_of_range"))
+    samples = pl.col("samples")
+    none, one = pl.when(samples == 0).then(pl.lit("no_data")), samples == 1
+    why = none.when(one).then(pl.lit(few)).otherwise(pl.lit("out_of_range"))
     return pl.when(pl.col("value").is_null()).then(why).otherwise(None).alias("reason")
 
 
