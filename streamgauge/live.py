@@ -10,7 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -19,7 +20,10 @@ from engine.catalog.model import Catalog, Cumulate, Hop, Kpi
 
 STATUS_MARKS = {"ok": ("● ok", "green"), "warning": ("▲ warning", "yellow"), "critical": ("■ critical", "red")}
 STATE_MARKS = {"open": "filling", "closed": "closed", "revised": "revised"}
+WIDEST = 40  # of a KPI's title
 SERIES_SHOWN = 3  # of a KPI with dimensions: the largest ones
+COLUMNS = ("value", "change", "target", "status", "window", "state", "samples", "watermark")
+DROPPED = ("watermark", "state", "samples", "window", "target")  # in this order, where the terminal is narrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,65 +125,97 @@ def change_text(value: Value, favorable: str | None) -> Text:
     return Text(f"{'▲' if up else '▼'} {share:,.1f} %", style=style)
 
 
-def values_table(catalog: Catalog, values: Mapping[str, Sequence[Value]]) -> Table:
-    """A line per KPI without dimensions, up to `SERIES_SHOWN` lines (the largest) per KPI with them."""
-    table = _table("KPI")
+def values_table(
+    catalog: Catalog, values: Mapping[str, Sequence[Value]], *, width: int | None = None, height: int | None = None
+) -> Table:
+    """A line per KPI without dimensions, the largest series of each KPI with them; what does not fit is left out."""
+    series = SERIES_SHOWN
+    if (
+        height is not None
+        and len(catalog.kpis) + SERIES_SHOWN * sum(bool(k.group_by) for k in catalog.kpis.values()) > height
+    ):
+        series = 1
+    columns = list(COLUMNS)
+    for dropped in (None, *DROPPED):
+        if dropped:
+            columns.remove(dropped)
+        table = _values_table(
+            catalog, values, columns, series, WIDEST if width is None or width >= 100 else WIDEST // 2 + 8
+        )
+        if width is None or Measurement.get(Console(width=1000), Console(width=1000).options, table).maximum <= width:
+            break
+    return table
+
+
+def _values_table(
+    catalog: Catalog, values: Mapping[str, Sequence[Value]], columns: Sequence[str], series: int, widest: int
+) -> Table:
+    table = _table(("KPI",), columns)
     for name, kpi in catalog.kpis.items():
         found = values.get(name, ())
+        title = _shortened(kpi.title or name, widest)
         if not found:
-            table.add_row(Text(kpi.title or name), Text("...", style="dim"))
-        if kpi.group_by and found:
-            table.add_row(Text(f"{kpi.title or name}, by {', '.join(kpi.group_by)}"))
-        for value in found[: SERIES_SHOWN if kpi.group_by else 1]:
-            label = (
-                f"  {', '.join(_dimension(text) for text in value.dims.values())}" if value.dims else kpi.title or name
-            )
-            table.add_row(Text(label), *_cells(value, kpi))
+            table.add_row(Text(title), Text("...", style="dim"))
+            continue
+        if kpi.group_by:
+            table.add_row(Text(title))
+        for value in found[: series if kpi.group_by else 1]:
+            label = title
+            if kpi.group_by:
+                label = _shortened(f"  {', '.join(_dimension(text) for text in value.dims.values())}", widest)
+            cells = _cells(value, kpi)
+            table.add_row(Text(label), *(cells[column] for column in columns))
     return table
+
+
+def _shortened(text: str, widest: int) -> str:
+    return text if len(text) <= widest else text[: widest - 1].rstrip() + "…"
 
 
 def series_table(values: Iterable[Value]) -> Table:
     """A line per value, where no catalog is at hand."""
-    table = _table("KPI", "series")
+    table = _table(("KPI", "series"), COLUMNS)
     for value in values:
-        table.add_row(Text(value.kpi), Text(series_text(value)), *_cells(value, None))
+        table.add_row(Text(value.kpi), Text(series_text(value)), *_cells(value, None).values())
     return table
 
 
 def change_line(value: Value) -> Text:
     """One value in one line, for a pipe."""
-    return Text("  ", end="").join([Text(value.kpi), Text(series_text(value)), *_cells(value, None)])
+    return Text("  ", end="").join([Text(value.kpi), Text(series_text(value)), *_cells(value, None).values()])
 
 
 def series_text(value: Value) -> str:
     return ", ".join(f"{name}={_dimension(text)}" for name, text in value.dims.items()) or "-"
 
 
-def _table(*first: str) -> Table:
+def _table(first: Sequence[str], columns: Sequence[str]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=False)
-    for heading in (*first, "value", "unit", "change", "target", "status", "window", "state", "samples", "watermark"):
+    for heading in (*first, *columns):
         table.add_column(
             heading, justify="right" if heading in ("value", "change", "target", "samples") else "left", no_wrap=True
         )
     return table
 
 
-def _cells(value: Value, kpi: Kpi | None) -> Iterable[Text]:
+def _cells(value: Value, kpi: Kpi | None) -> dict[str, Text]:
+    """By column, in the order of COLUMNS."""
     mark, style = STATUS_MARKS.get(value.status or "", ("-", "dim"))
-    unit = "" if value.unit == "ratio" else value.unit or ""
-    yield Text(
-        number(value.value, value.unit) if value.reason is None else value.reason,
-        style="bold" if value.reason is None else "dim",
+    unit = "" if value.unit in (None, "ratio") else f" {value.unit}"
+    shown = (
+        Text(value.reason, style="dim") if value.reason else Text(number(value.value, value.unit) + unit, style="bold")
     )
-    yield Text(unit)
-    yield change_text(value, kpi.favorable if kpi else None)
-    yield Text(number(value.target, value.unit), style="" if value.target is not None else "dim")
-    yield Text(mark, style=style)
-    yield Text(window_text(value, kpi))
-    yield Text(STATE_MARKS.get(value.state, value.state), style="dim" if value.state == "closed" else "")
-    yield Text(f"{value.samples:,}")
     watermark = value.watermark and value.watermark.astimezone(value.end.tzinfo)
-    yield Text(f"{watermark:%a %d %b %H:%M:%S}" if watermark else "-", style="dim")
+    return {
+        "value": shown,
+        "change": change_text(value, kpi.favorable if kpi else None),
+        "target": Text(number(value.target, value.unit), style="" if value.target is not None else "dim"),
+        "status": Text(mark, style=style),
+        "window": Text(window_text(value, kpi)),
+        "state": Text(STATE_MARKS.get(value.state, value.state), style="dim" if value.state == "closed" else ""),
+        "samples": Text(f"{value.samples:,}"),
+        "watermark": Text(f"{watermark:%a %d %b %H:%M:%S}" if watermark else "-", style="dim"),
+    }
 
 
 def _dimension(text: object) -> str:
@@ -187,15 +223,24 @@ def _dimension(text: object) -> str:
 
 
 def screen(
-    catalog: Catalog, values: Mapping[str, Sequence[Value]], activity: Activity, addresses: Sequence[str]
+    catalog: Catalog,
+    values: Mapping[str, Sequence[Value]],
+    activity: Activity,
+    addresses: Sequence[str],
+    *,
+    width: int,
+    height: int,
 ) -> RenderableType:
-    """The whole live view."""
-    return Group(
-        Text(f"streamgauge · {catalog.name}", style="bold"),
-        *_activity_lines(activity),
-        values_table(catalog, values),
-        *map(_dim, addresses),
+    """The whole live view, for a terminal of this size."""
+    around = list(_activity_lines(activity))
+    table = values_table(catalog, values, width=width, height=height - len(around) - len(addresses) - 5)
+    marks = [value.watermark for found in values.values() for value in found if value.watermark]
+    at = (
+        f" · event time {max(marks).astimezone(ZoneInfo(catalog.calendar.timezone)):%a %d %b %Y %H:%M:%S}"
+        if marks
+        else ""
     )
+    return Group(Text(f"streamgauge · {catalog.name}{at}", style="bold"), *around, table, *map(_dim, addresses))
 
 
 def _activity_lines(activity: Activity) -> Iterable[RenderableType]:

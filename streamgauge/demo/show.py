@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
+from rich.console import Console, RenderableType
 from rich.live import Live
 
 from engine.catalog.model import Catalog
@@ -60,7 +61,7 @@ class Show:
                         if live is None:
                             say(f"first values after {now - began:.1f} s")
                     if live:
-                        live.update(screen(self.catalog, self.values, self._activity(), self.addresses), refresh=True)
+                        live.update(self._screen(console), refresh=True)
                     elif now - spoke >= SPEAK_SECONDS:
                         spoke = now
                         say(self._line())
@@ -87,6 +88,10 @@ class Show:
         status, metrics = await asyncio.to_thread(self.worker.get, METRICS_PATH)
         if status == 200:
             self.counters.read(metrics, time.monotonic())
+
+    def _screen(self, console: Console) -> RenderableType:
+        size = console.size
+        return screen(self.catalog, self.values, self._activity(), self.addresses, width=size.width, height=size.height)
 
     def _activity(self) -> Activity:
         counters, sending = self.counters, self.sending
