@@ -49,6 +49,7 @@ def worker(
     found = usable_catalog(catalog)
     settings = WorkerSettings(
         catalog=found,
+        catalog_path=catalog,
         brokers=kafka.brokers,
         security=kafka.security,
         redis=redis,
