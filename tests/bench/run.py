@@ -25,6 +25,7 @@ from tests.bench.loading import load
 from tests.bench.measuring import Measurement, Slope, measure, ratios, run_folder, slope, spread
 from tests.bench.orders import MINUTE_MS, By, Expected, Orders
 
+_WIDTH = 130
 _PEER_CLASSES: Mapping[By, str] = {"region": "kpi.Kpi", "customer": "kpi.KpiHc"}
 
 
@@ -124,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                         pair.append(measured)
                     runs[contender.name].append((pair[0], pair[1]))
             results[job.name] = _summary(job, runs)
-            _print(Console(), job, results[job.name])
+            _print(Console(width=_WIDTH), job, results[job.name])
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     console.print(f"written to {options.out}")

@@ -15,7 +15,6 @@ import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse;
 import org.apache.kafka.streams.kstream.Consumed;
-import org.apache.kafka.streams.kstream.EmitStrategy;
 import org.apache.kafka.streams.kstream.Grouped;
 import org.apache.kafka.streams.kstream.KTable;
 import org.apache.kafka.streams.kstream.Materialized;
@@ -30,9 +29,9 @@ import org.apache.kafka.streams.state.WindowStore;
 /**
  * Orders in event-time windows of a minute by record key, each window written once, when it is final, 5 s after its end.
  *
- * <p>{@code java -cp bench-kstreams.jar bench.MinuteTallies region} (count, sum and average per region) or {@code customer} (count
- * and sum per customer). From the environment: BROKERS, TOPIC, OUT, GROUP, STATE_DIR, THREADS, COMMIT_MS, CACHE_MB,
- * STORE (memory or rocksdb), EMIT (suppress or close), SETTINGS ("name=value;name=value", any of Kafka Streams).
+ * <p>{@code java -cp bench-kstreams.jar bench.MinuteTallies region} (count, sum and average per region) or {@code
+ * customer} (count and sum per customer). From the environment: BROKERS, TOPIC, OUT, GROUP, STATE_DIR, THREADS, COMMIT_MS, CACHE_MB,
+ * STORE (memory or rocksdb), KEEP_MINUTES, SETTINGS ("name=value;name=value", any of Kafka Streams).
  */
 public final class MinuteTallies {
   private static final Duration SIZE = Duration.ofMinutes(1);
@@ -66,15 +65,11 @@ public final class MinuteTallies {
                 Consumed.with(Serdes.Bytes(), new Order.OrderSerde()).withTimestampExtractor(new Order.EventTime()))
             .groupByKey(Grouped.with(Serdes.Bytes(), new Order.OrderSerde()))
             .windowedBy(TimeWindows.ofSizeAndGrace(SIZE, GRACE));
-    boolean onClose = setting("EMIT", "suppress").equals("close");
-    if (onClose) {
-      windows = windows.emitStrategy(EmitStrategy.onWindowClose());
-    }
     KTable<Windowed<Bytes>, Tally> tallies =
-        windows.aggregate(() -> Tally.NONE, (key, order, tally) -> tally.plus(order), stored());
-    if (!onClose) {
-      tallies = tallies.suppress(Suppressed.untilWindowCloses(Suppressed.BufferConfig.unbounded()));
-    }
+        windows
+            .aggregate(() -> Tally.NONE, (key, order, tally) -> tally.plus(order), stored())
+            // Emitting on window close instead leaves the last windows unwritten until further orders come.
+            .suppress(Suppressed.untilWindowCloses(Suppressed.BufferConfig.unbounded()));
     boolean perRegion = by.equals("region");
     tallies.toStream()
         .map((window, tally) -> KeyValue.pair(window.key(), json(perRegion, text(window.key()), window.window().start(), tally)))
