@@ -194,6 +194,13 @@ class MergePartition:
         manifest = (record_key(MANIFEST, self.partition), encode(self._manifest()))
         return Publication(out.revisions, shares, values, manifest, tombstones, self.offset)
 
+    def republish(self) -> None:
+        """Have the next `publish` give the windows that are current once more, unchanged: what shows them may have
+        forgotten them. To be called before anything is applied, or closed windows that changed would be lost.
+        """
+        for publisher in self._kpis:
+            publisher.republish()
+
     def _take_blocks(self, *, publish: bool) -> None:
         for view, blocks in self._waiting.items():
             changed, superseded = self._stores[view].take([(raw, key, value) for raw, (key, value) in blocks.items()])

@@ -109,6 +109,11 @@ class KpiPublisher:
         self.published_us = min(known) - windows.max_length_us - windows.max_step_us
         return True
 
+    def republish(self) -> None:
+        """Take the windows published within the last step for new ones."""
+        if self.closed_us != NEVER:
+            self.published_us = min(self.published_us, self.closed_us - self.plan.windows.max_step_us - 1)
+
     # -- which rows -------------------------------------------------------------------------------------------------------------
 
     def _new_windows(self, watermark: int, upto: int, out: Outgoing) -> pl.DataFrame | None:

@@ -44,12 +44,14 @@ def worker(
 
     Runs until SIGTERM or Ctrl-C; then flushes, commits and leaves within ten seconds.
     """
+    from streamgauge.catalog_files import catalog_texts
     from streams.worker import WorkerSettings, run_worker
 
     found = usable_catalog(catalog)
     settings = WorkerSettings(
         catalog=found,
-        catalog_path=catalog,
+        files=catalog_texts(catalog),
+        reread=lambda: catalog_texts(catalog),
         brokers=kafka.brokers,
         security=kafka.security,
         redis=redis,

@@ -1,0 +1,333 @@
+"""The first stage at work: source partitions of this worker, from their assignment to their revocation.
+
+A batch is folded as it comes. At a flush, what was folded is written, each step acknowledged before the next: dead
+letters, state and partials; the manifest; the heartbeat; tombstones and the commit (protocol rule 1). Folding goes on
+while a flush is being written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from engine.accumulating import Flush, Progress, SourcePartition, TableRecord
+from engine.decoding.batch import Batch
+from engine.event_time import NEVER
+from engine.plan import Plan
+from engine.records import ASSIGNMENT, HEARTBEAT, Heartbeat, encode, record_key
+from sinks.names import EventOutcome, dead_letter_topic, partials_topic
+from streams.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter_records
+from streams.fetching import Fetched
+from streams.parts import Parts
+from streams.producing import Pair, Place
+from streams.reading import TopicReader
+from streams.tables import assign, newest_records
+from streams.topics import blocks_changelog
+from streams.transport import Lag
+
+PENDING_ROWS = 1_000_000  # a flush is due when so many wait
+QUIET_SECONDS = 1.0  # heartbeats of a partition that has nothing
+_log = logging.getLogger(__name__)
+
+
+class StateLost(Exception):
+    """State and topic do not belong together any more; the message says how, and what can be done."""
+
+
+@dataclass(slots=True)
+class _Owned:
+    """One source partition of ours. Times in seconds since the epoch."""
+
+    tp: TP
+    source: str
+    state: SourcePartition
+    arrived: float
+    limit: DeadLetterLimit = field(default_factory=DeadLetterLimit)
+    letters: list[Any] = field(default_factory=list)  # of what was folded since the last flush
+    expected: int = 0
+    flushed: int = -1  # the offset of the last flush
+    told: float = 0.0  # when the last heartbeat went out
+    at_end: bool = False
+
+    def fold(self, fetched: Fetched[Batch]) -> str | None:
+        """Fold a batch. What is wrong, when too much of it is refused."""
+        rejects = self.state.fold(fetched.content)
+        if rejects:
+            originals = {found.offset: found for found in fetched.originals([reject.offset for reject in rejects])}
+            self.letters.extend(dead_letter_records(self.tp.topic, self.tp.partition, rejects, originals))
+        return self.limit.observe(fetched.content.offsets, rejects)  # type: ignore[arg-type]  # integers all the same
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What one partition has to write: a flush, or a heartbeat alone."""
+
+    owned: _Owned
+    flush: Flush | None
+    heartbeats: list[tuple[int, bytes, bytes]]
+    letters: list[Any]
+    counts: Mapping[str, int]
+
+
+class Accumulate:
+    """All source partitions of this worker. `due` is set when a flush should not wait for its turn."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._catalog = parts.catalog
+        self._partials = partials_topic(parts.catalog.name)
+        self._layout = parts.layout
+        self._consumer = parts.consumer
+        self._writer = parts.writer
+        self._engine = parts.engine
+        self._metrics = parts.metrics
+        self._owned: dict[TP, _Owned] = {}
+        self._round = asyncio.Lock()
+        self.due = asyncio.Event()
+
+    @property
+    def tps(self) -> set[TP]:
+        return set(self._owned)
+
+    def positions(self) -> dict[TP, int]:
+        """Where each partition goes on."""
+        return {tp: owned.state.offset for tp, owned in self._owned.items()}
+
+    # -- assignment and revocation -----------------------------------------------------------------------------------
+
+    async def recover(self, plan: Plan, wanted: Collection[TP], reader: TopicReader) -> None:
+        """Take up the state of partitions that are ours now (protocol rules 2 and 3). Raises StateLost."""
+        if not wanted:
+            return
+        began = time.monotonic()
+        sources = {source.topic: source for source in plan.catalog.sources.values()}
+        logs = {tp: TopicPartition(blocks_changelog(plan.catalog, sources[tp.topic]), tp.partition) for tp in wanted}
+        keys = {
+            log: record_key(ASSIGNMENT, log.partition, 0, 0, uuid.uuid4().hex) for log in logs.values()
+        }  # each of its own, so that compaction keeps them all
+        epochs = await assign(self._writer, keys)
+        tables = await newest_records(reader, {log: epoch + 1 for log, epoch in epochs.items()})
+        topics = [TopicPartition(*tp) for tp in wanted]
+        starts, ends = await reader.starts(topics), await reader.ends(topics)
+        committed = await self._consumer().committed_offsets(set(wanted))
+        partials: dict[Place, list[Pair]] = {}
+        blocks = 0
+        for tp, log in logs.items():
+            source = sources[tp.topic].name
+            restored = tables[log]
+            blocks += len(restored)
+            state = await self._engine.run(self._restore(plan, source, tp, epochs[log], restored))
+            _check(tp, state, committed[tp], starts[TopicPartition(*tp)], ends[TopicPartition(*tp)])
+            owned = _Owned(tp, source, state, time.time(), expected=state.offset)
+            self._owned[tp] = owned
+            beats = _heartbeats(state.heartbeat(Progress()), self._layout.merge)
+            for partition, key, value in [*beats, *state.resend]:
+                partials.setdefault((self._partials, partition), []).append((key, value))
+        await self._writer.write(partials)
+        _log.info("%s: recovered from %d records in %.1f s", listed(wanted), blocks, time.monotonic() - began)
+
+    def _restore(
+        self, plan: Plan, source: str, tp: TP, epoch: int, restored: list[TableRecord]
+    ) -> Callable[[], SourcePartition]:
+        return lambda: SourcePartition(
+            plan,
+            source,
+            tp.partition,
+            partitions=self._layout.sources[source],
+            merge_partitions=self._layout.merge,
+            epoch=epoch,
+            restored=restored,
+        )
+
+    async def release(self, tps: Collection[TP]) -> None:
+        """Make durable what was folded of partitions that go, and let go of them."""
+        going = [owned for tp in tps if (owned := self._owned.get(tp))]
+        if not going:
+            return
+        await self.flush()
+        for owned in going:
+            self._owned.pop(owned.tp, None)
+            self._metrics.no_lag(owned.tp.topic, owned.tp.partition)
+
+    # -- events ------------------------------------------------------------------------------------------------------
+
+    async def take(self, tp: TP, fetched: Fetched[Batch]) -> None:
+        """Fold one fetched batch. Raises TooManyDeadLetters."""
+        owned = self._owned.get(tp)
+        if owned is None:
+            return  # gone while the batch waited
+        owned.arrived = time.time()
+        if fetched.asked > owned.expected:
+            await self._look_for_gap(owned, fetched.asked)
+        began = time.perf_counter()
+        wrong = await self._engine.run(lambda: owned.fold(fetched))
+        self._metrics.batch_seconds.observe(time.perf_counter() - began)
+        owned.expected = max(owned.expected, fetched.next_offset)
+        if wrong is not None:
+            raise TooManyDeadLetters(f"{tp.topic}[{tp.partition}]: {wrong}")
+        pending = sum(other.state.pending_rows for other in self._owned.values())
+        if pending > PENDING_ROWS:
+            self.due.set()
+        if pending > 2 * PENDING_ROWS:
+            await self.flush()
+
+    async def _look_for_gap(self, owned: _Owned, asked: int) -> None:
+        """Offsets may be passed over that hold no events; unless the log begins above them now."""
+        start = await self._consumer().earliest_offsets(owned.tp)
+        if start.get(owned.tp, 0) > owned.expected:
+            _lost(owned.tp, owned.expected, asked)
+            owned.state.lost_history()
+
+    # -- flushing ----------------------------------------------------------------------------------------------------
+
+    async def flush(self) -> None:
+        """Make everything durable that was folded so far, and say how far each partition is. Raises WriteFailed."""
+        async with self._round:
+            self.due.clear()
+            owned = list(self._owned.values())
+            if not owned:
+                return
+            consumer = self._consumer()
+            lags = {part.tp: consumer.lag(part.tp) for part in owned}
+            began = time.perf_counter()
+            now = time.time()
+            made = await self._engine.run(lambda: [found for part in owned if (found := self._make(part, lags, now))])
+            await self._write(made)
+            if any(part.flush for part in made):
+                self._metrics.flush_seconds.observe(time.perf_counter() - began)
+            self._count(made, lags, now)
+
+    def _make(self, owned: _Owned, lags: Mapping[TP, Lag | None], now: float) -> _Made | None:
+        progress = _progress(owned, lags[owned.tp], now)
+        letters, owned.letters = owned.letters, []
+        counts = owned.state.take_counts()
+        if owned.state.offset > owned.flushed:
+            owned.flushed = owned.state.offset
+            flush = owned.state.flush(progress)
+            owned.told, owned.at_end = now, progress.at_end
+            return _Made(owned, flush, flush.heartbeats(self._layout.merge), letters, counts)
+        if progress.at_end and (not owned.at_end or now - owned.told >= QUIET_SECONDS):
+            owned.told, owned.at_end = now, True
+            beats = _heartbeats(owned.state.heartbeat(progress), self._layout.merge)
+            return _Made(owned, None, beats, letters, counts)
+        return None
+
+    async def _write(self, made: list[_Made]) -> None:
+        flushed = [(part.owned, part.flush) for part in made if part.flush is not None]
+        letters = {
+            (dead_letter_topic(part.owned.tp.topic), part.owned.tp.partition): part.letters
+            for part in made
+            if part.letters
+        }
+        records: dict[Place, list[Pair]] = {}
+        for owned, flush in flushed:
+            if flush.state:
+                records[self._changelog(owned)] = list(flush.state)
+            for partition, key, value in flush.partials:
+                records.setdefault((self._partials, partition), []).append((key, value))
+        if letters or records:
+            await asyncio.gather(self._writer.write_with_headers(letters), self._writer.write(records))
+        if flushed:
+            await self._writer.write({self._changelog(owned): [flush.manifest] for owned, flush in flushed})
+        beats: dict[Place, list[Pair]] = {}
+        for part in made:
+            for partition, key, value in part.heartbeats:
+                beats.setdefault((self._partials, partition), []).append((key, value))
+        if beats:
+            await self._writer.write(beats)
+        if flushed:
+            gone: dict[Place, list[Pair]] = {
+                self._changelog(owned): [(key, None) for key in flush.tombstones]
+                for owned, flush in flushed
+                if flush.tombstones
+            }
+            committed = {owned.tp: flush.offset for owned, flush in flushed}
+            await asyncio.gather(self._writer.write(gone), self._consumer().commit_offsets(committed))
+
+    def _changelog(self, owned: _Owned) -> Place:
+        return blocks_changelog(self._catalog, owned.state.source), owned.tp.partition
+
+    def _count(self, made: Collection[_Made], lags: Mapping[TP, Lag | None], now: float) -> None:
+        for part in made:
+            for outcome, count in part.counts.items():
+                if count:
+                    self._metrics.events(part.owned.source, cast(EventOutcome, outcome), count)
+        for tp, lag in lags.items():
+            if lag is not None and lag.end is not None:
+                self._metrics.lag(tp.topic, tp.partition, max(0, lag.end - self._owned[tp].state.offset))
+        delays: dict[str, float] = {}
+        for owned in self._owned.values():
+            watermark = owned.state.admission.state.watermark_us
+            if watermark != NEVER:
+                delays[owned.source] = max(delays.get(owned.source, 0.0), now - watermark / 1e6)
+        for source, delay in delays.items():
+            self._metrics.watermark_delay(source, delay)
+
+
+def _progress(owned: _Owned, lag: Lag | None, now: float) -> Progress:
+    """What the log's end and the clock say of a partition. Silence is counted up to the last answered fetch."""
+    if lag is None or lag.end is None or lag.at is None:
+        return Progress()
+    quiet = lag.at - owned.arrived
+    # What is at the end may be no event (the mark of a transaction): then the reader is past it, and nothing comes.
+    at_end = owned.state.offset >= lag.end or (lag.position >= lag.end and quiet > QUIET_SECONDS)
+    return Progress(at_end, int(max(0.0, quiet) * 1e6) if at_end else 0, int(now * 1e6))
+
+
+def _heartbeats(beat: Heartbeat, partitions: int) -> list[tuple[int, bytes, bytes]]:
+    """A heartbeat alone, for each partition of partials."""
+    key, value = record_key(HEARTBEAT, beat.partition, 0, beat.epoch, beat.source), encode(beat)
+    return [(partition, key, value) for partition in range(partitions)]
+
+
+def _check(tp: TP, state: SourcePartition, committed: int | None, start: int, end: int) -> None:
+    """Go on where the log begins, when it lost what comes next; raise StateLost when they do not fit (rule 4)."""
+    name = f"{tp.topic}[{tp.partition}]"
+    manifest = state.manifest
+    if manifest is None:
+        if committed:
+            raise StateLost(
+                f"{name}: offset {committed} is committed, but the state behind it is gone from the changelog; "
+                "restore the changelog, or delete the consumer group and all topics of this catalog to start anew"
+            )
+        state.offset = max(state.offset, start)
+        return
+    if manifest.partitions != state.partitions:
+        raise StateLost(
+            f"{name}: the state is of a topic of {manifest.partitions} partitions, now it has {state.partitions}; "
+            "partitions cannot be added to a source that is being counted"
+        )
+    if committed is not None and committed > manifest.offset:
+        raise StateLost(
+            f"{name}: offset {committed} is committed, the state ends at {manifest.offset}: the changelog lacks records"
+        )
+    if manifest.offset > end:
+        raise StateLost(
+            f"{name}: the state ends at offset {manifest.offset}, the topic at {end}: was it deleted and made again?"
+        )
+    if start > manifest.offset:
+        _lost(tp, manifest.offset, start)
+        state.lost_history()
+        state.offset = start
+
+
+def _lost(tp: TP, expected: int, found: int) -> None:
+    _log.error(
+        "%s[%d]: offsets %d to %d were deleted before they were read (retention); values say incomplete_history",
+        tp.topic, tp.partition, expected, found - 1,
+    )  # fmt: skip
+
+
+def listed(tps: Collection[TP]) -> str:
+    """``orders[0,1] returns[1]``."""
+    topics: dict[str, list[str]] = {}
+    for topic, partition in sorted(tps):
+        topics.setdefault(topic, []).append(str(partition))
+    return " ".join(f"{topic}[{','.join(partitions)}]" for topic, partitions in topics.items())

@@ -1,0 +1,269 @@
+"""The second stage at work: partitions of partials of this worker, from their assignment to their revocation.
+
+Records are taken in as they come, and published together: revisions and shares; values to `NAME.values`, then to the
+sinks; the manifest; tombstones and the commit; each step acknowledged before the next (protocol rules 12 and 14).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import zlib
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiokafka.structs import TopicPartition
+from faust.types import TP
+
+from engine.merging import MergePartition, Publication
+from engine.plan import Plan
+from engine.records import MANIFEST, decode_merge_manifest, record_kind
+from engine.values import ValueRows
+from sinks import kafka
+from sinks.names import partials_topic, values_topic
+from streams.accumulate import StateLost, listed
+from streams.fetching import Fetched, Record
+from streams.parts import Parts
+from streams.producing import Pair, Place
+from streams.reading import TopicReader
+from streams.tables import FencedTable, assign, newest_records
+from streams.topics import windows_changelog
+
+BEHIND_SECONDS = 2.0  # while sources are behind, windows that are open are shown so often
+MANIFEST_SECONDS = 1.0  # the least often that progress without values is made durable
+_log = logging.getLogger(__name__)
+
+
+class Sink(Protocol):
+    """Where values are offered, without waiting."""
+
+    def offer(self, rows: ValueRows, partition: int = 0) -> None: ...
+    def drop(self, partition: int) -> None: ...
+
+
+@dataclass(slots=True)
+class _Owned:
+    """One partition of partials of ours. Times of the event loop's clock."""
+
+    tp: TP
+    state: MergePartition
+    table: FencedTable
+    complete_at: int  # below are records that were there at the assignment: nothing is published without them
+    fresh: bool = True  # nothing was published yet
+    changed: bool = True
+    held: bool = False  # open windows wait
+    shown: float = 0.0  # when open windows were published last
+    kept: float = 0.0  # when the manifest was written last
+    kept_offset: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    owned: _Owned
+    publication: Publication
+    values: dict[Place, list[Pair]]
+
+
+class Merge:
+    """All partitions of partials of this worker."""
+
+    def __init__(self, parts: Parts, sinks: Sequence[Sink]) -> None:
+        self._partials = partials_topic(parts.catalog.name)
+        self._windows = windows_changelog(parts.catalog)
+        self._values = values_topic(parts.catalog.name)
+        self._partitions = parts.layout.merge
+        self._consumer = parts.consumer
+        self._writer = parts.writer
+        self._engine = parts.engine
+        self._metrics = parts.metrics
+        self._sinks = sinks
+        self._owned: dict[TP, _Owned] = {}
+        self._round = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._clock = time.monotonic
+
+    @property
+    def tps(self) -> set[TP]:
+        return set(self._owned)
+
+    def positions(self) -> dict[TP, int]:
+        """Where each partition goes on."""
+        return {tp: owned.state.offset for tp, owned in self._owned.items()}
+
+    # -- assignment and revocation -----------------------------------------------------------------------------------
+
+    async def recover(self, plan: Plan, wanted: Collection[TP], reader: TopicReader) -> None:
+        """Take up the state of partitions that are ours now. Raises StateLost."""
+        if not wanted:
+            return
+        began = self._clock()
+        logs = {tp: TopicPartition(self._windows, tp.partition) for tp in wanted}
+        epochs = await assign(self._writer, {log: FencedTable.assignment_key() for log in logs.values()})
+        tables = await newest_records(reader, {log: epoch + 1 for log, epoch in epochs.items()})
+        owned: dict[TP, FencedTable] = {}
+        states: dict[TP, dict[bytes, bytes]] = {}
+        rewritten: dict[Place, list[Pair]] = {}
+        for tp, log in logs.items():
+            owned[tp] = FencedTable(log)
+            states[tp], rewritten[log.topic, log.partition] = owned[tp].take_over(epochs[log], tables[log])
+        await self._writer.write(rewritten)
+        topics = {tp: TopicPartition(*tp) for tp in wanted}
+        ends = await reader.ends(list(topics.values()))
+        committed = await self._consumer().committed_offsets(set(wanted))
+        offsets = {tp: _manifest_offset(states[tp]) for tp in wanted}
+        for tp, offset in offsets.items():
+            _check(tp, offset, committed[tp], ends[topics[tp]])
+        partials = await newest_records(reader, {topics[tp]: offset or 0 for tp, offset in offsets.items()})
+        for tp in wanted:
+            records = [(key, value) for key, value, _ in partials[topics[tp]]]
+            state = await self._engine.run(self._restore(plan, tp, states[tp], records))
+            self._owned[tp] = _Owned(tp, state, owned[tp], ends[topics[tp]])
+        blocks = sum(len(records) for records in partials.values())
+        _log.info("%s: recovered %d blocks in %.1f s", listed(wanted), blocks, self._clock() - began)
+
+    def _restore(
+        self, plan: Plan, tp: TP, states: dict[bytes, bytes], partials: list[tuple[bytes, bytes]]
+    ) -> Callable[[], MergePartition]:
+        def restore() -> MergePartition:
+            state = MergePartition(plan, tp.partition, self._partitions)
+            state.restore(states.items(), partials)
+            return state
+
+        return restore
+
+    async def release(self, tps: Collection[TP]) -> None:
+        """Let go of partitions, once what is being published is durable."""
+        async with self._round:
+            for tp in tps:
+                if self._owned.pop(tp, None) is not None:
+                    for sink in self._sinks:
+                        sink.drop(tp.partition)
+
+    # -- records -----------------------------------------------------------------------------------------------------
+
+    async def take(self, tp: TP, fetched: Fetched[list[Record]]) -> None:
+        """Take in one fetched batch; it is published by the loop of `publishing`."""
+        owned = self._owned.get(tp)
+        if owned is None:
+            return  # gone while the batch waited
+        records = [(key, value, offset) for key, value, offset in fetched.content if key is not None]
+        await self._engine.run(lambda: owned.state.apply(records))
+        owned.changed = True
+        self._wake.set()
+
+    async def publishing(self, round_done: Callable[[], None]) -> None:
+        """Publish whenever something came, for ever."""
+        while True:
+            waiting = any(owned.held or owned.state.offset > owned.kept_offset for owned in self._owned.values())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), 0.25 if waiting else 1.0)
+            self._wake.clear()
+            await self.publish()
+            round_done()
+
+    async def publish(self, *, final: bool = False) -> None:
+        """Publish what is to be published now. Raises WriteFailed."""
+        async with self._round:
+            now = self._clock()
+            due = [owned for owned in self._owned.values() if self._is_due(owned, now)]
+            if not due:
+                return
+            made = await self._engine.run(lambda: [self._make(owned, now, final) for owned in due])
+            await self._write(made, now, final)
+
+    def _is_due(self, owned: _Owned, now: float) -> bool:
+        if owned.state.offset < owned.complete_at:
+            lag = self._consumer().lag(owned.tp)
+            if lag is None or lag.position < owned.complete_at:
+                return False
+        return (
+            owned.changed
+            or (owned.held and now - owned.shown >= BEHIND_SECONDS)
+            or (owned.state.offset > owned.kept_offset and now - owned.kept >= MANIFEST_SECONDS)
+        )
+
+    def _make(self, owned: _Owned, now: float, final: bool) -> _Made:
+        open_windows = final or not owned.state.behind or now - owned.shown >= BEHIND_SECONDS
+        owned.changed = False
+        if owned.fresh:
+            owned.state.republish()
+            owned.fresh = False
+            open_windows = True
+        publication = owned.state.publish(open_windows=open_windows)
+        owned.held = not open_windows
+        if open_windows:
+            owned.shown = now
+        values: dict[Place, list[Pair]] = {}
+        for key, value in kafka.records(publication.values):
+            values.setdefault((self._values, zlib.crc32(key) % self._partitions), []).append((key, value))
+        return _Made(owned, publication, values)
+
+    async def _write(self, made: Sequence[_Made], now: float, final: bool) -> None:
+        first: dict[Place, list[Pair]] = {}
+        values: dict[Place, list[Pair]] = {}
+        for part in made:
+            place = (self._windows, part.owned.tp.partition)
+            if part.publication.revisions:
+                first[place] = part.owned.table.pairs(part.publication.revisions)
+            for partition, key, value in part.publication.shares:
+                first.setdefault((self._partials, partition), []).append((key, value))
+            for place, pairs in part.values.items():
+                values.setdefault(place, []).extend(pairs)
+        if first:
+            await self._writer.write(first)
+        if values:
+            await self._writer.write(values)
+        for part in made:
+            for rows in part.publication.values:
+                for sink in self._sinks:
+                    sink.offer(rows, part.owned.tp.partition)
+        durable = [part for part in made if final or self._is_worth(part, now)]
+        if not durable:
+            return
+        await self._writer.write(
+            {
+                (self._windows, part.owned.tp.partition): part.owned.table.pairs([part.publication.manifest])
+                for part in durable
+            }
+        )
+        gone: dict[Place, list[Pair]] = {
+            (self._partials, part.owned.tp.partition): [(key, None) for key in part.publication.tombstones]
+            for part in durable
+            if part.publication.tombstones
+        }
+        committed = {part.owned.tp: part.publication.offset for part in durable}
+        await asyncio.gather(self._writer.write(gone), self._consumer().commit_offsets(committed))
+        for part in durable:
+            part.owned.kept, part.owned.kept_offset = now, part.publication.offset
+
+    def _is_worth(self, part: _Made, now: float) -> bool:
+        """Whether the publication's manifest should be written: it has content, or the last one is old."""
+        publication = part.publication
+        content = publication.values or publication.revisions or publication.shares or publication.tombstones
+        return bool(content) or now - part.owned.kept >= MANIFEST_SECONDS
+
+
+def _manifest_offset(states: dict[bytes, bytes]) -> int | None:
+    for key, value in states.items():
+        if record_kind(key) == MANIFEST:
+            return decode_merge_manifest(value).offset
+    return None
+
+
+def _check(tp: TP, offset: int | None, committed: int | None, end: int) -> None:
+    """Raise StateLost when the state and the topic do not fit (protocol rule 4)."""
+    name = f"{tp.topic}[{tp.partition}]"
+    if offset is None and committed:
+        raise StateLost(
+            f"{name}: offset {committed} is committed, but the state behind it is gone from the windows' changelog; "
+            "restore it, or delete the consumer group and all topics of this catalog to start anew"
+        )
+    if committed is not None and offset is not None and committed > offset:
+        raise StateLost(f"{name}: offset {committed} is committed, but the state ends at {offset}")
+    if offset is not None and offset > end:
+        raise StateLost(
+            f"{name}: the state ends at offset {offset}, the topic at {end}: was it deleted and made again?"
+        )
