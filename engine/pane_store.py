@@ -47,6 +47,21 @@ class _Level:
             pl.concat([level.stamps for level in levels]),
         )
 
+    def cut(self, numbers: Sequence[int], number: pl.Expr) -> dict[int, _Level]:
+        """Apart again by segment; ``number`` is computed from ``at``."""
+        if len(numbers) == 1:
+            return {numbers[0]: self}
+        rows, stamps = _apart(self.rows, number), _apart(self.stamps, number)
+        items = {id_: _apart(frame, number) for id_, frame in self.items.items()}
+        return {
+            n: _Level(
+                rows.get(n, self.rows.clear()),
+                {id_: frames.get(n, self.items[id_].clear()) for id_, frames in items.items()},
+                stamps.get(n, self.stamps.clear()),
+            )
+            for n in numbers
+        }
+
 
 @dataclass(slots=True)
 class _Segment:
@@ -311,28 +326,45 @@ class PaneStore:
         have = np.array(sorted(self._segments), dtype=np.int64)
         found = cover(starts, ends, (size,) if size > 1 else ())
         w = numbers[found.window]
-        for number, segments, level_of in ((0, found.coarse // size, self._fine), (1, found.coarse, self._coarse)):
+        for number, segments, levels_of in ((0, found.coarse // size, self._fine), (1, found.coarse, self._coarse)):
             held = (found.level == number) & np.isin(segments, have)
             if held.any():
-                levels = [level_of(segment) for segment in np.unique(segments[held]).tolist()]
+                levels = levels_of(np.unique(segments[held]).tolist())
                 yield pl.DataFrame({"w": w[held], "at": found.coarse[held]}), _Level.concat(levels)
 
-    def _fine(self, number: int) -> _Level:
-        segment = self._segments[number]
-        if segment.fine is None:
-            named = {id_: frame.rename({"pane": "at"}) for id_, frame in segment.items.items()}
-            segment.fine = self._rolled(
-                segment.rows.rename({"pane": "at"}), named, segment.stamps.rename({"pane": "at"})
+    def _fine(self, numbers: Sequence[int]) -> list[_Level]:
+        """The panes of segments, merged over source partitions: ``at`` is the pane."""
+        missing = [number for number in numbers if self._segments[number].fine is None]
+        if missing:
+            whole = [self._segments[number] for number in missing]
+            at = {"pane": "at"}
+            rolled = self._rolled(
+                pl.concat([segment.rows for segment in whole], how="diagonal").rename(at),
+                {
+                    column.id: pl.concat([s.items[column.id] for s in whole if column.id in s.items]).rename(at)
+                    for column in self.view.sketches
+                    if any(column.id in segment.items for segment in whole)
+                },
+                pl.concat([segment.stamps for segment in whole]).rename(at),
             )
-        return segment.fine
+            for number, level in rolled.cut(missing, pl.col("at") // self.panes_per_segment).items():
+                self._segments[number].fine = level
+        return [fine for number in numbers if (fine := self._segments[number].fine) is not None]
 
-    def _coarse(self, number: int) -> _Level:
-        segment = self._segments[number]
-        if segment.coarse is None:
-            fine, at = self._fine(number), pl.lit(number, dtype=pl.Int64).alias("at")
-            labelled = {id_: frame.with_columns(at) for id_, frame in fine.items.items()}
-            segment.coarse = self._rolled(fine.rows.with_columns(at), labelled, fine.stamps.with_columns(at))
-        return segment.coarse
+    def _coarse(self, numbers: Sequence[int]) -> list[_Level]:
+        """Whole segments: ``at`` is the segment."""
+        missing = [number for number in numbers if self._segments[number].coarse is None]
+        if missing:
+            fine = _Level.concat(self._fine(missing))
+            at = (pl.col("at") // self.panes_per_segment).alias("at")
+            rolled = self._rolled(
+                fine.rows.with_columns(at),
+                {id_: frame.with_columns(at) for id_, frame in fine.items.items()},
+                fine.stamps.with_columns(at),
+            )
+            for number, level in rolled.cut(missing, pl.col("at")).items():
+                self._segments[number].coarse = level
+        return [coarse for number in numbers if (coarse := self._segments[number].coarse) is not None]
 
     def _rolled(self, rows: pl.DataFrame, items: Mapping[str, pl.DataFrame], stamps: pl.DataFrame) -> _Level:
         """Rows of the same place and series merged into one."""
@@ -385,3 +417,9 @@ def _without(frame: pl.DataFrame | None, replaced: pl.DataFrame, places: list[st
 
 def _narrowed(frame: pl.DataFrame, series: pl.DataFrame | None) -> pl.LazyFrame:
     return frame.lazy() if series is None else frame.lazy().join(series.lazy(), on=["bucket", "h"], how="semi")
+
+
+def _apart(frame: pl.DataFrame, number: pl.Expr) -> dict[int, pl.DataFrame]:
+    numbered = frame.with_columns(number.alias("_number"))
+    parts = numbered.partition_by("_number", as_dict=True, include_key=False)
+    return {int(key): part for (key,), part in parts.items()}
