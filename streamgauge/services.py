@@ -20,9 +20,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamgauge import tether
@@ -55,6 +55,23 @@ class Services:
         return None
 
 
+@dataclass(frozen=True)
+class Additions:
+    """What the services are given beyond what everybody's have, such as listeners that ask who is there.
+
+    ``listeners`` are Kafka's, by security protocol, with their (free) ports; ``kafka`` are its other settings, over
+    ours; ``kafka_format`` goes to its StorageTool when the data folder is made; ``valkey`` are that server's settings.
+    """
+
+    listeners: Mapping[str, int] = field(default_factory=dict)
+    kafka: Mapping[str, str] = field(default_factory=dict)
+    kafka_format: tuple[str, ...] = ()
+    valkey: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING_MORE = Additions()
+
+
 @contextmanager
 def embedded_services(
     data_dir: Path | str,
@@ -63,11 +80,14 @@ def embedded_services(
     redis_port: int | None = 6379,
     tell: Callable[[str], None] = lambda _: None,
     heap: str = "512m",
+    more: Additions = NOTHING_MORE,
 ) -> Iterator[Services]:
     """Runs Kafka and Valkey with their data below `data_dir`; both are ready to use when it yields.
 
     A port of 0 means any free one, None means not to start that service; a taken port is replaced by the next free
     one, and said so in ``notices``. `tell` hears what takes long. Raises ServiceError.
+
+    With `more`, Kafka and Valkey must not have been started in this folder without it before.
     """
     folder = Path(data_dir).absolute()
     notices: list[str] = []
@@ -75,9 +95,9 @@ def embedded_services(
     with ExitStack() as stack:
         try:
             if kafka_port is not None:
-                children.append(_kafka(folder / "kafka", kafka_port, heap, notices, tell, stack))
+                children.append(_kafka(folder / "kafka", kafka_port, heap, more, notices, tell, stack))
             if redis_port is not None:
-                children.append(_valkey(folder / "valkey", redis_port, notices, stack))
+                children.append(_valkey(folder / "valkey", redis_port, more.valkey, notices, stack))
         except MissingRuntime as error:
             raise ServiceError(str(error)) from error
         except OSError as error:
@@ -221,9 +241,9 @@ KAFKA_SETTINGS = """\
 # Written by streamgauge at every start.
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={listeners}
+advertised.listeners={listeners}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers={host}:{controller_port}
@@ -257,16 +277,24 @@ rootLogger.appenderRef.out.ref=out
 
 
 def _kafka(
-    folder: Path, wanted: int, heap: str, notices: list[str], tell: Callable[[str], None], stack: ExitStack
+    folder: Path,
+    wanted: int,
+    heap: str,
+    more: Additions,
+    notices: list[str],
+    tell: Callable[[str], None],
+    stack: ExitStack,
 ) -> _Child:
     java, classpath = java_binary(), kafka_classpath(tell)
     lock = _locked(folder, stack)
     port = _replaced("Kafka", wanted, notices)
     data, settings, logging = folder / "data", folder / "server.properties", folder / "log4j2.properties"
-    controller_port = free_port(0, avoid=frozenset({port}))
-    settings.write_text(
-        KAFKA_SETTINGS.format(host=HOST, port=port, controller_port=controller_port, data=data), encoding="utf-8"
-    )
+    controller_port = free_port(0, avoid=frozenset({port, *more.listeners.values()}))
+    ports = {"PLAINTEXT": port, **more.listeners, "CONTROLLER": controller_port}
+    listeners = ",".join(f"{name}://{HOST}:{number}" for name, number in ports.items())
+    ours = KAFKA_SETTINGS.format(host=HOST, listeners=listeners, controller_port=controller_port, data=data)
+    theirs = "".join(f"{name}={text}\n" for name, text in more.kafka.items())  # the last of equal names counts
+    settings.write_text(ours + theirs, encoding="utf-8")
     logging.write_text(KAFKA_LOGGING, encoding="utf-8")
     run = [
         str(java),
@@ -280,16 +308,16 @@ def _kafka(
     formatted = folder / "formatted"
     if not formatted.exists():
         shutil.rmtree(data, ignore_errors=True)  # of an attempt that was cut short: nothing was ever served from it
-        _format(run, settings, environment)
+        _format(run, settings, more.kafka_format, environment)
         formatted.touch()
     command = [*run[:1], "-Xms256m", f"-Xmx{heap}", "-XX:+UseG1GC", *run[1:], "kafka.Kafka", str(settings)]
     return _start("kafka", port, command, folder / "kafka.log", _kafka_answers, lock, stack, environment)
 
 
-def _format(run: list[str], settings: Path, environment: dict[str, str]) -> None:
+def _format(run: list[str], settings: Path, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
     cluster = base64.urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).decode().rstrip("=")  # no leading dash
     done = subprocess.run(
-        [*run, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(settings)],
+        [*run, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(settings), *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -311,7 +339,7 @@ def _kafka_answers(port: int) -> bool:
     return len(answer) == 10 and struct.unpack_from(">iih", answer)[1:] == (1, 0)
 
 
-def _valkey(folder: Path, wanted: int, notices: list[str], stack: ExitStack) -> _Child:
+def _valkey(folder: Path, wanted: int, more: Mapping[str, str], notices: list[str], stack: ExitStack) -> _Child:
     binary = _valkey_binary()
     lock = _locked(folder, stack)
     port = _replaced("Valkey", wanted, notices)
@@ -323,6 +351,7 @@ def _valkey(folder: Path, wanted: int, notices: list[str], stack: ExitStack) -> 
         "appendfsync": "everysec",
         "save": "",
         "daemonize": "no",
+        **more,
     }
     command = [str(binary), *(part for name, text in options.items() for part in (f"--{name}", text))]
     return _start("valkey", port, command, folder / "valkey.log", _valkey_answers, lock, stack, _plain_environment())
@@ -347,7 +376,7 @@ def _valkey_binary() -> Path:
 
 
 def _valkey_answers(port: int) -> bool:
-    """Whether the server answers PING, which it refuses while it loads its data."""
+    """Whether the server answers PING, which it refuses while it loads its data, or asks for a password first."""
     with socket.create_connection((HOST, port), timeout=2) as connection:
         connection.sendall(b"PING\r\n")
-        return connection.recv(7) == b"+PONG\r\n"
+        return connection.recv(7) in (b"+PONG\r\n", b"-NOAUTH")

@@ -70,13 +70,12 @@ async def run(catalog: Catalog, wanted: Wanted) -> None:
                 + (" · --speed 60 makes an hour pass in a minute" if wanted.speed == 1 else ""),
             )
             show = Show(catalog, Sending(lines), worker, addresses)
-            async with asyncio.TaskGroup() as tasks:
-                sending = tasks.create_task(send_lines(show.sending, source.topic, kafka, wanted.speed))
-                try:
-                    await show.until(stop, wanted.seconds, services, address)
-                finally:
-                    show.sending.stopping.set()
-                    stopping = asyncio.get_running_loop().call_later(STOP_SECONDS, sending.cancel)
-                    await asyncio.wait([sending])
-                    stopping.cancel()
+            sending = asyncio.create_task(send_lines(show.sending, source.topic, kafka, wanted.speed))
+            try:
+                await show.until(stop, wanted.seconds, services, address, sending)
+            finally:
+                show.sending.stopping.set()
+                await asyncio.wait([sending], timeout=STOP_SECONDS)
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
     say("ended: the worker, Kafka and Valkey are stopped; the same command goes on from here")

@@ -41,9 +41,17 @@ class Show:
     counters: Counters = field(default_factory=Counters)
 
     async def until(
-        self, stop: asyncio.Event, seconds: float | None, services: Services, address: RedisAddress
+        self,
+        stop: asyncio.Event,
+        seconds: float | None,
+        services: Services,
+        address: RedisAddress,
+        sending: asyncio.Task[None],
     ) -> None:
-        """Shows until `stop`, or `seconds` after the first values. Raises DemoError when a child ends before."""
+        """Shows until `stop`, or `seconds` after the first values.
+
+        Raises DemoError when a child ends before, and what `sending` raises.
+        """
         console = stdout()
         redis = connect(address)
         live = Live(console=console, auto_refresh=False, screen=False) if console.is_terminal else None
@@ -54,6 +62,8 @@ class Show:
                     failure = self.worker.ended() or services.failure()
                     if failure:
                         raise DemoError(failure)
+                    if sending.done():
+                        sending.result()
                     await self._look(redis)
                     now = time.monotonic()
                     if first is None and self.values:
