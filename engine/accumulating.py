@@ -6,38 +6,26 @@ flush, with everything that has to be written and in which order. It reads no cl
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
-from engine.admission import Admission, Batch, DecisionState, Reject
-from engine.blocks import BLOCK, BlockKey, decode_blocks, encode_blocks, stamp_of
-from engine.catalog.model import Source
+from engine.admission import Admission, Batch, DecisionState, Reject, decoder_of
+from engine.blocks import BlockKey, decode_blocks, encode_blocks
+from engine.capping import cap_series
+from engine.decisions import DecisionSettings, decision_settings, source_as_of
 from engine.event_time import NEVER
-from engine.plan import Column, DimensionSet, Plan, View
-from engine.records import (
-    ASSIGNMENT,
-    HEARTBEAT,
-    MANIFEST,
-    SEGMENT,
-    DecisionSettings,
-    Heartbeat,
-    Manifest,
-    decode_manifest,
-    encode,
-    record_key,
-    record_kind,
-    split_key,
-)
-from engine.series import OTHER, Directory, buckets_of
+from engine.plan import Plan, View
+from engine.records import HEARTBEAT, MANIFEST, SEGMENT, Heartbeat, Manifest, encode, record_key
+from engine.recovery import Recovered, TableRecord, recover
+from engine.series import Directory, buckets_of
 
+__all__ = ["Flush", "Progress", "SourcePartition", "TableRecord"]
+
+_MINUTE_US = 60_000_000
 BLOCK_KEYS = ("pane", "bucket")
 SERIES_KEYS = ("pane", "bucket", "h")
-
-
-TableRecord = tuple[bytes, bytes, int]  # key, value, offset in the table's changelog
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +65,8 @@ class _ViewState:
     items: dict[str, pl.DataFrame] = field(default_factory=dict)
     pending: list[pl.DataFrame] = field(default_factory=list)
     pending_items: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
-    written: dict[tuple[int, int], set[int]] = field(default_factory=dict)  # in the table: (pane, bucket) -> epochs
+    written: set[tuple[int, int]] = field(default_factory=set)  # (pane, bucket) in the table
     ahead: pl.DataFrame | None = None  # blocks recovered with a stamp above the manifest: (pane, bucket, _stamp)
-
-
-def decision_settings(source: Source) -> DecisionSettings:
-    """The settings of a source that decide whether an event counts."""
-    return DecisionSettings(
-        fields=";".join(
-            f"{f.name}:{f.type}{'?' if f.optional else ''}@{'.'.join(f.path)}" for f in source.fields.values()
-        ),
-        allowed_lateness_us=source.allowed_lateness_us,
-        dedupe_us=source.dedupe_us,
-        delay_us=source.watermark.delay_us,
-        max_future_us=source.watermark.max_future_us,
-    )
 
 
 class SourcePartition:
@@ -126,52 +101,54 @@ class SourcePartition:
         }
         self._counts = dict.fromkeys(("accepted", "duplicate", "late", "invalid"), 0)
         self._pending_rows = 0
-        self._replay_until = 0
-        self._segments: dict[int, bytes] = {}  # first offset -> table key
-        self._superseded: list[bytes] = []  # table keys of earlier epochs, to tombstone behind the next manifest
+        self._replay_until = 0  # the highest recovered stamp
+        self._segments: dict[int, set[bytes]] = {}  # first offset -> table keys
+        self._superseded: list[bytes] = []  # table keys of earlier owners, to tombstone behind the next manifest
+        self._rewrites: list[tuple[bytes, bytes]] = []  # what was recovered, under our own keys
+        self._decision = decision_settings(self.source)
+        self._former: tuple[Admission, DecisionSettings] | None = (
+            None  # judges what lies below the highest recovered stamp
+        )
         self.resend: list[tuple[int, bytes, bytes]] = []
-        self.manifest = self._restore(list(restored))
+        found = recover(restored, epoch)
+        self.manifest = found.manifest
         self.offset = self.manifest.offset if self.manifest else 0
         self._floor = self.manifest.floor_us if self.manifest else NEVER
+        self._flushed_us = self.manifest.highest_us if self.manifest else NEVER  # highest event time at the last flush
+        self._gap = False  # events were lost, and none came since
+        self._restore(found)
+        self._new: list[str] = []  # columns that the manifest does not know
         self._since = self._history(self.manifest)
 
     # -- recovery ---------------------------------------------------------------------------------------------------------------
 
-    def _restore(self, restored: Sequence[TableRecord]) -> Manifest | None:
-        valid = _of_their_owners(restored)
-        manifests = [(decode_manifest(value), key) for key, value in valid if record_kind(key) == MANIFEST]
-        manifest, newest = max(manifests, key=lambda found: (found[0].offset, found[0].epoch), default=(None, b""))
-        self._superseded.extend(
-            key for _, key in manifests if key != newest or (manifest and manifest.epoch != self.epoch)
-        )
+    def _restore(self, found: Recovered) -> None:
+        manifest = found.manifest
         offset = manifest.offset if manifest else 0
-        segments = []
-        for key, value in valid:
-            if record_kind(key) == SEGMENT:
-                first = split_key(key)[2]
-                segments.append((first, value))
-                self._segments[first] = key
-        state = DecisionState.restore(self.source, manifest.highest_us if manifest else NEVER, sorted(segments), offset)
+        self._segments = found.segment_keys
+        self._superseded = found.superseded
+        for view_id, view_state in self._views.items():
+            first = self._floor // view_state.view.pane_us if self._floor != NEVER else NEVER
+            blocks = []
+            for (view, pane, bucket), (key, value) in found.blocks.items():
+                if view != view_id:
+                    continue
+                if pane < first:  # final: only its tombstone was not written yet
+                    if key.epoch == self.epoch:
+                        self._superseded.append(key.pack())
+                    continue
+                blocks.append((key, value))
+                view_state.written.add((pane, bucket))
+                if key.epoch != self.epoch:
+                    self._rewrites.append((key._replace(epoch=self.epoch).pack(), value))
+            if blocks:
+                self._restore_view(view_state, blocks, offset)
+        former = source_as_of(manifest.decision, self.source) if manifest else self.source
+        state = DecisionState.restore(former, manifest.highest_us if manifest else NEVER, found.segments, offset)
         self.admission = Admission(self.source, self.partition, state)
-        self._restore_blocks(valid, offset)
-        return manifest
-
-    def _restore_blocks(self, restored: Sequence[tuple[bytes, bytes]], offset: int) -> None:
-        newest: dict[tuple[str, int, int], tuple[BlockKey, bytes]] = {}
-        for raw, value in restored:
-            if record_kind(raw) != BLOCK:
-                continue
-            key = BlockKey.unpack(raw)
-            place = (key.view, key.pane, key.bucket)
-            if key.view in self._views:
-                self._views[key.view].written.setdefault(place[1:], set()).add(key.epoch)
-            kept = newest.get(place)
-            if kept is None or stamp_of(value) > stamp_of(kept[1]):
-                newest[place] = (key, value)
-        for view_id, state in self._views.items():
-            found = [(key, value) for key, value in newest.values() if key.view == view_id]
-            if found:
-                self._restore_view(state, found, offset)
+        if manifest is not None and manifest.decision != self._decision and self._replay_until > offset:
+            self._former = Admission(former, self.partition, state), manifest.decision
+        self._raise_floors()
 
     def _restore_view(self, state: _ViewState, found: Sequence[tuple[BlockKey, bytes]], offset: int) -> None:
         decoded = decode_blocks([value for _, value in found])
@@ -215,11 +192,16 @@ class SourcePartition:
         ]
         if manifest is None:
             return dict.fromkeys(names, NEVER)
+        self._new = [name for name in names if name not in manifest.since_us]
         return {name: manifest.since_us.get(name, manifest.highest_us) for name in names}
 
     def lost_history(self) -> None:
-        """The log begins above the offset we would go on at: what was folded in is marked as incomplete (protocol rule 4)."""
-        self._since = dict.fromkeys(self._since, self.admission.state.highest_us)
+        """The log begins above the offset we would go on at: numbers up to the first event after the gap are incomplete (rule 4)."""
+        self._gap = True
+        self._incomplete(self._since, self.admission.state.highest_us)
+
+    def _incomplete(self, names: Iterable[str], until_us: int) -> None:
+        self._since.update({name: max(self._since[name], until_us) for name in names})
 
     # -- folding ----------------------------------------------------------------------------------------------------------------
 
@@ -238,18 +220,49 @@ class SourcePartition:
         if len(batch.offsets) and int(batch.offsets[0]) < self.offset:
             batch = batch.since(self.offset)
         rejects: tuple[Reject, ...] = ()
-        if len(batch.offsets):
-            admitted = self.admission.admit(batch)
-            rejects = tuple(admitted.rejects)
-            for outcome in self._counts:
-                self._counts[outcome] += getattr(admitted, outcome)
-            if admitted.frame.height:
-                self._fold_frame(admitted.frame)
+        until = self._replay_until
+        if self.offset < until <= batch.next_offset:
+            rejects = self._fold(batch.until(until), replaying=True)
+            self._replayed()
+            batch = batch.since(until)
+        rejects += self._fold(batch, replaying=batch.next_offset <= until)
         self.offset = max(self.offset, batch.next_offset)
         return rejects
 
-    def _fold_frame(self, frame: pl.DataFrame) -> None:
-        replaying = int(frame["_offset"][0]) < self._replay_until
+    def _fold(self, batch: Batch, *, replaying: bool) -> tuple[Reject, ...]:
+        if not len(batch.offsets):
+            return ()
+        former = self._former[0] if self._former and replaying else None
+        admitted = (former or self.admission).admit(batch)
+        frame = admitted.frame
+        if former is not None and self._former and self._former[1].fields != self._decision.fields:
+            frame = self._as_declared(batch, frame)
+        for outcome in self._counts:
+            self._counts[outcome] += getattr(admitted, outcome)
+        if frame.height:
+            if self._gap:
+                self._incomplete(self._since, int(frame["_time"][0]))
+                self._gap = False
+            self._fold_frame(frame, replaying=replaying)
+        return tuple(admitted.rejects)
+
+    def _as_declared(self, batch: Batch, accepted: pl.DataFrame) -> pl.DataFrame:
+        """Events that former settings accepted, with the fields that are declared now; without those that have them not."""
+        decoded = decoder_of(self.source).decode(batch)
+        frame = pl.DataFrame({"_time": decoded.times, "_offset": batch.offsets, **decoded.columns})
+        readable = frame.with_row_index("_at").filter(~pl.col("_at").is_in(list(decoded.faults))).drop("_at")
+        return readable.join(accepted.select("_offset"), on="_offset", how="semi")
+
+    def _replayed(self) -> None:
+        """All that recovered blocks hold was passed over: the present settings judge from here on, and new columns begin here."""
+        self._former = None
+        self.admission = Admission(self.source, self.partition, self.admission.state)
+        self._raise_floors()
+        self._incomplete(self._new, self.admission.state.highest_us)
+        for state in self._views.values():
+            state.ahead = None
+
+    def _fold_frame(self, frame: pl.DataFrame, *, replaying: bool) -> None:
         frame = frame.with_columns(pl.lit(self.partition, dtype=pl.Int32).alias("_partition"))
         for state in self._views.values():
             view = state.view
@@ -295,45 +308,65 @@ class SourcePartition:
 
     # -- flushing ---------------------------------------------------------------------------------------------------------------
 
+    def take_over(self) -> Flush:
+        """What a new owner writes before it announces itself: the recovered state under its own keys, then its manifest.
+
+        From then on nothing that an earlier owner still writes counts (see `engine.recovery`). Without it, the first flush does the same.
+        """
+        return self._flush([], [], [], Progress())
+
     def flush(self, progress: Progress | None = None) -> Flush:
         """Everything that makes the state up to `offset` durable. The caller writes it, or ends the process."""
         progress = progress or Progress()
-        floor = self._next_floor()
+        self._floor = self._next_floor(progress)
+        self._raise_floors()
         state: list[tuple[bytes, bytes]] = []
         partials: list[tuple[int, bytes, bytes]] = []
         tombstones: list[bytes] = []
         for first, _, raw in self.admission.state.since_flush():
-            self._segments[first] = record_key(SEGMENT, self.partition, first, self.epoch)
-            state.append((self._segments[first], raw))
+            key = record_key(SEGMENT, self.partition, first, self.epoch)
+            self._segments.setdefault(first, set()).add(key)
+            state.append((key, raw))
         for view_state in self._views.values():
-            self._flush_view(view_state, floor, state, partials)
-            tombstones.extend(self._forget(view_state, floor))
+            self._flush_view(view_state, self._floor, state, partials)
+            tombstones.extend(self._forget(view_state, self._floor))
         for first in self.admission.state.expired_segments():
-            tombstones.append(record_key(SEGMENT, self.partition, first, self.epoch))
-        tombstones.extend(self._superseded)
-        self._superseded.clear()
-        self._floor = floor
-        highest = self.admission.state.highest_us
+            tombstones.extend(self._segments.pop(first, ()))
+        self._pending_rows = 0
+        self._flushed_us = self.admission.state.highest_us
+        return self._flush(state, partials, tombstones, progress)
+
+    def _flush(
+        self,
+        state: list[tuple[bytes, bytes]],
+        partials: list[tuple[int, bytes, bytes]],
+        tombstones: list[bytes],
+        progress: Progress,
+    ) -> Flush:
+        newer = {key for key, _ in state}
+        state = [(key, value) for key, value in self._rewrites if key not in newer] + state
+        tombstones = self._superseded + tombstones
+        self._superseded, self._rewrites = [], []
         manifest = Manifest(
             offset=self.offset,
-            highest_us=highest,
-            floor_us=floor,
+            highest_us=self._flushed_us,
+            floor_us=self._floor,
             topic_id=self.topic_id,
             partitions=self.partitions,
-            decision=decision_settings(self.source),
+            decision=self._former[1] if self._former else self._decision,
             since_us=self._since,
             epoch=self.epoch,
         )
-        self._pending_rows = 0
         key = record_key(MANIFEST, self.partition, 0, self.epoch)
         return Flush(state, partials, (key, encode(manifest)), self.heartbeat(progress), tombstones, self.offset)
 
     def heartbeat(self, progress: Progress) -> Heartbeat:
-        """What merge is told: also sent alone, while the partition is idle."""
+        """What merge is told: also sent alone, while the partition is idle. It speaks for what was flushed, not for what waits."""
         times = self.source.watermark
-        highest = self.admission.state.highest_us
+        highest = self._flushed_us
         watermark = highest - times.delay_us if highest != NEVER else NEVER
-        idle = progress.at_end and progress.silent_us >= times.idle_after_us
+        at_end = progress.at_end and not self._pending_rows
+        idle = at_end and progress.silent_us >= times.idle_after_us
         clock = progress.now_us - times.delay_us if idle and progress.now_us is not None else None
         return Heartbeat(
             source=self.source.name,
@@ -345,16 +378,29 @@ class SourcePartition:
             floor_us=self._floor,
             idle=idle,
             clock_us=max(clock, watermark) if clock is not None else None,
-            empty=progress.at_end and highest == NEVER,
+            empty=at_end and highest == NEVER,
             behind=not progress.at_end,
             since_us={name: since for name, since in self._since.items() if since != NEVER},
         )
 
-    def _next_floor(self) -> int:
-        highest = self.admission.state.highest_us
+    def floor_is_due(self, progress: Progress) -> bool:
+        """Whether a flush, even of nothing, would raise the floor by a pane or more: the clock does so where nothing comes (rule 8)."""
+        pane_us = min((state.view.pane_us for state in self._views.values()), default=_MINUTE_US)
+        return self._next_floor(progress) - self._floor >= max(pane_us, _MINUTE_US)
+
+    def _next_floor(self, progress: Progress) -> int:
+        """No event below the floor counts any more. At the log's end, after a long silence, the clock raises it."""
+        times, highest = self.source.watermark, self.admission.state.highest_us
+        if progress.at_end and progress.now_us is not None and progress.silent_us >= times.seal_idle_after_us:
+            highest = max(highest, progress.now_us)
         if highest == NEVER:
             return self._floor
-        return max(self._floor, highest - self.source.watermark.delay_us - self.source.allowed_lateness_us)
+        return max(self._floor, highest - times.delay_us - self.source.allowed_lateness_us)
+
+    def _raise_floors(self) -> None:
+        self.admission.raise_floor(self._floor)
+        if self._former:
+            self._former[0].raise_floor(self._floor)
 
     def _flush_view(
         self, state: _ViewState, floor: int, table: list[tuple[bytes, bytes]], partials: list[tuple[int, bytes, bytes]]
@@ -415,38 +461,20 @@ class SourcePartition:
             # A pane that this flush makes final is never folded into again: its partial is all that anybody will read.
             if (pane + 1) * view.pane_us > floor:
                 table.append((key, raw))
-                state.written.setdefault((pane, bucket), set()).add(self.epoch)
+                state.written.add((pane, bucket))
 
     def _forget(self, state: _ViewState, floor: int) -> list[bytes]:
         """Drop the panes that end at or below the floor; the keys to tombstone."""
         view = state.view
-        if state.rows is None or floor == NEVER:
+        if floor == NEVER:
             return []
         first = floor // view.pane_us  # panes below end at or before the floor
-        state.rows = state.rows.filter(pl.col("pane") >= first)
+        if state.rows is not None:
+            state.rows = state.rows.filter(pl.col("pane") >= first)
         state.items = {id_: frame.filter(pl.col("pane") >= first) for id_, frame in state.items.items()}
         final = [place for place in state.written if place[0] < first]
-        return [
-            BlockKey(view.dimensions.id, view.id, self.partition, *place, 0, epoch).pack()
-            for place in final
-            for epoch in state.written.pop(place)
-        ]
-
-
-def _of_their_owners(restored: Sequence[TableRecord]) -> list[tuple[bytes, bytes]]:
-    """Without what a superseded owner wrote after a newer one was assigned (protocol rule 3)."""
-    assigned = sorted(offset for key, _, offset in restored if record_kind(key) == ASSIGNMENT)
-    valid = []
-    for key, value, offset in restored:
-        kind = record_kind(key)
-        if kind == ASSIGNMENT:
-            continue
-        epoch = BlockKey.unpack(key).epoch if kind == BLOCK else split_key(key)[3]
-        newer = bisect_right(assigned, epoch)
-        if newer < len(assigned) and assigned[newer] < offset:
-            continue
-        valid.append((key, value))
-    return valid
+        state.written.difference_update(final)
+        return [BlockKey(view.dimensions.id, view.id, self.partition, *place, 0, self.epoch).pack() for place in final]
 
 
 def _of_blocks(frame: pl.DataFrame | None, touched: pl.DataFrame) -> pl.DataFrame | None:
@@ -460,31 +488,3 @@ def _replaced(frame: pl.DataFrame | None, touched: pl.DataFrame, merged: pl.Data
     if frame is None or not frame.height:
         return merged
     return pl.concat([frame.join(touched, on=BLOCK_KEYS, how="anti"), merged], how="diagonal")
-
-
-def cap_series(
-    dimensions: DimensionSet,
-    columns: Sequence[Column],
-    rows: pl.DataFrame,
-    items: dict[str, pl.DataFrame],
-    keys: list[str],
-    within: list[str],
-) -> tuple[pl.DataFrame, dict[str, pl.DataFrame]]:
-    """Keep, within each group of ``within``, the N smallest series hashes; the rest becomes the `OTHER` row (protocol rule 16)."""
-    limit = dimensions.series_per_bucket
-    if not dimensions.names or rows.height <= limit:
-        return rows, items
-    ranked = rows.select(*keys, pl.col("h").rank("ordinal").over(within).alias("_rank"))
-    folded = ranked.filter((pl.col("_rank") > limit) & (pl.col("h") != OTHER)).drop("_rank")
-    if not folded.height:
-        return rows, items
-    marked = folded.with_columns(pl.lit(True).alias("_folded"))
-    other = pl.when(pl.col("_folded")).then(pl.lit(OTHER, dtype=pl.UInt64)).otherwise(pl.col("h")).alias("h")
-    merges = [merge for column in columns for merge in column.aggregation.merge(column.id)]
-    rows = rows.join(marked, on=keys, how="left").with_columns(other).drop("_folded").group_by(keys).agg(*merges)
-    capped = {}
-    for column in columns:
-        if column.id in items:
-            moved = items[column.id].join(marked, on=keys, how="left").with_columns(other).drop("_folded")
-            capped[column.id] = column.aggregation.merge_items(moved, keys)
-    return rows, capped

@@ -11,7 +11,7 @@ settings; the batches play no part in it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -149,6 +149,10 @@ class Admission:
         self._dedupes = source.dedupe_us is not None and (source.identity is not None or source.format == "cloudevents")
         self._limits = Limits(source.watermark.delay_us, source.allowed_lateness_us, source.dedupe_us or 0)
 
+    def raise_floor(self, floor_us: int) -> None:
+        """Events earlier than ``floor_us`` are late from now on, whatever the watermark (protocol rule 8)."""
+        self._limits = replace(self._limits, floor_us=max(self._limits.floor_us, floor_us))
+
     def admit(self, batch: Batch) -> Admitted:
         """The verdicts on a batch, all of whose offsets lie above those of earlier batches."""
         decoded = self._decoder.decode(batch)
@@ -194,11 +198,12 @@ class Admission:
         verdicts = None
         if not self._dedupes:
             highest = max(state.highest_us, int(times.max()))
-            if int(times.min()) < highest - limits.delay_us - limits.lateness_us:
+            if int(times.min()) < max(highest - limits.delay_us - limits.lateness_us, limits.floor_us):
                 watermark = running_watermark(times, state.highest_us, limits.delay_us)
-                late = times < watermark - limits.lateness_us
+                late = times < np.maximum(watermark - limits.lateness_us, limits.floor_us)
                 verdicts = Verdicts(np.zeros(len(times), dtype=np.bool_), late) if late.any() else None
-            state.highest_us = highest  # a late event is never the highest
+                highest = max(state.highest_us, int(times[~late].max(initial=NEVER)))
+            state.highest_us = highest
             return verdicts
         named, ids = _ids(decoded, None if whole else valid)
         seen = np.full(len(times), NEVER, dtype=np.int64)

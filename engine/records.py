@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from engine.blocks import UnknownVersion
+from engine.decisions import DecisionSettings
 
 VERSION = 1
 RecordKind = Literal[2, 3, 4, 5, 6, 7]
@@ -23,16 +24,6 @@ WINDOWS: RecordKind = 7
 T = TypeVar("T", "Manifest", "Heartbeat", "MergeManifest", "Revisions", "Others")
 _HEAD = struct.Struct(">BB")
 _ENTRY = struct.Struct(">BBIqQ")
-
-
-class DecisionSettings(msgspec.Struct, frozen=True):
-    """What decided whether an event counts; events folded before a restart are judged by these again (protocol rule 2)."""
-
-    fields: str
-    allowed_lateness_us: int
-    dedupe_us: int | None
-    delay_us: int
-    max_future_us: int
 
 
 class Manifest(msgspec.Struct, frozen=True):

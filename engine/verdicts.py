@@ -30,6 +30,7 @@ class Limits:
     delay_us: int
     lateness_us: int
     dedupe_us: int
+    floor_us: int = NEVER  # what is earlier is late in any case: its panes may be gone (protocol rules 4 and 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def judge(times: Int64s, seen_us: Int64s, first: Int64s, highest_us: int, limits
     for _ in range(_ROUNDS):
         # Only surely accepted events and undecided ones raise this watermark: it is at or above the true one.
         watermark = running_watermark(np.where(duplicate, NEVER, times), highest_us, limits.delay_us)
-        late = ~duplicate & (times < watermark - limits.lateness_us)
+        late = ~duplicate & (times < np.maximum(watermark - limits.lateness_us, limits.floor_us))
         surely = ~suspect & ~late
         live_from = watermark - limits.dedupe_us
         found = (seen_us != NEVER) & (seen_us >= live_from)
@@ -78,7 +79,7 @@ def judge_one_by_one(times: Int64s, seen_us: Int64s, first: Int64s, highest_us: 
     for time, of in zip(times.tolist(), first.tolist(), strict=True):
         watermark = NEVER if highest_us == NEVER else highest_us - limits.delay_us
         is_duplicate = latest[of] != NEVER and latest[of] >= watermark - limits.dedupe_us
-        is_late = not is_duplicate and time < watermark - limits.lateness_us
+        is_late = not is_duplicate and time < max(watermark - limits.lateness_us, limits.floor_us)
         duplicate.append(is_duplicate)
         late.append(is_late)
         if not is_duplicate and not is_late:

@@ -53,6 +53,20 @@ class Batch:
             None if self.headed is None else [index - first for index in self.headed if index >= first],
         )
 
+    def until(self, offset: int) -> Batch:
+        """The records below ``offset``; there are some at or above it."""
+        count = int(np.searchsorted(self.offsets, offset))
+        timestamps = self.timestamps
+        return Batch(
+            self.partition,
+            self.values[:count],
+            self.offsets[:count],
+            (lambda: timestamps()[:count]) if callable(timestamps) else timestamps[:count],
+            offset,
+            self.headers,
+            None if self.headed is None else [index for index in self.headed if index < count],
+        )
+
     def with_headers(self) -> Sequence[int]:
         """Indices of the records that may have headers."""
         if self.headed is not None:
