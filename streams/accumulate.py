@@ -33,7 +33,9 @@ from streams.tables import assign, newest_records
 from streams.topics import blocks_changelog
 from streams.transport import Lag
 
-PENDING_ROWS = 1_000_000  # a flush is due when so many wait
+# A flush is due when so much waits. Of the events, the ids for deduplication become one record, 32 bytes each.
+PENDING_ROWS = 1_000_000
+PENDING_EVENTS = 200_000
 QUIET_SECONDS = 1.0  # heartbeats of a partition that has nothing
 _log = logging.getLogger(__name__)
 
@@ -54,12 +56,14 @@ class _Owned:
     letters: list[Any] = field(default_factory=list)  # of what was folded since the last flush
     expected: int = 0
     flushed: int = -1  # the offset of the last flush
+    events: int = 0  # folded since the last flush
     told: float = 0.0  # when the last heartbeat went out
     at_end: bool = False
 
     def fold(self, fetched: Fetched[Batch]) -> str | None:
         """Fold a batch. What is wrong, when too much of it is refused."""
         rejects = self.state.fold(fetched.content)
+        self.events += len(fetched.content.offsets)
         if rejects:
             originals = {found.offset: found for found in fetched.originals([reject.offset for reject in rejects])}
             self.letters.extend(dead_letter_records(self.tp.topic, self.tp.partition, rejects, originals))
@@ -172,10 +176,10 @@ class Accumulate:
         owned.expected = max(owned.expected, fetched.next_offset)
         if wrong is not None:
             raise TooManyDeadLetters(f"{tp.topic}[{tp.partition}]: {wrong}")
-        pending = sum(other.state.pending_rows for other in self._owned.values())
-        if pending > PENDING_ROWS:
+        rows = sum(other.state.pending_rows for other in self._owned.values())
+        if rows > PENDING_ROWS or owned.events > PENDING_EVENTS:
             self.due.set()
-        if pending > 2 * PENDING_ROWS:
+        if rows > 2 * PENDING_ROWS or owned.events > 2 * PENDING_EVENTS:
             await self.flush()
 
     async def _look_for_gap(self, owned: _Owned, asked: int) -> None:
@@ -209,7 +213,7 @@ class Accumulate:
         letters, owned.letters = owned.letters, []
         counts = owned.state.take_counts()
         if owned.state.offset > owned.flushed:
-            owned.flushed = owned.state.offset
+            owned.flushed, owned.events = owned.state.offset, 0
             flush = owned.state.flush(progress)
             owned.told, owned.at_end = now, progress.at_end
             return _Made(owned, flush, flush.heartbeats(self._layout.merge), letters, counts)

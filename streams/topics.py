@@ -25,6 +25,8 @@ MOST_REPLICAS = 3  # of topics that are made without saying how many
 VISIBLE_SECONDS = 15.0
 
 COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.3", "segment.bytes": str(64 * 1024 * 1024)}
+# A block with large sketches, and the ids of many events for deduplication, are records of several megabytes.
+INTERNAL = COMPACTED | {"max.message.bytes": str(32 * 1024 * 1024)}
 
 
 class TopicsDiffer(Exception):
@@ -75,15 +77,15 @@ def needed_topics(catalog: Catalog, present: Mapping[str, int], partitions: int 
         for topic, config in (
             (source.topic, {}),
             (names.dead_letter_topic(source.topic), {}),
-            (blocks_changelog(catalog, source), COMPACTED),
+            (blocks_changelog(catalog, source), INTERNAL),
         ):
             needed.setdefault(topic, Needed(topic, count, config))
     merge = present.get(names.partials_topic(catalog.name), partitions)
     for topic, count, config in (
-        (names.partials_topic(catalog.name), merge, COMPACTED),
-        (windows_changelog(catalog), merge, COMPACTED),
+        (names.partials_topic(catalog.name), merge, INTERNAL),
+        (windows_changelog(catalog), merge, INTERNAL),
         (names.values_topic(catalog.name), merge, {}),
-        (names.definitions_topic(catalog.name), 1, COMPACTED),
+        (names.definitions_topic(catalog.name), 1, INTERNAL),
         (names.alerts_topic(catalog.name), 1, COMPACTED),
     ):
         needed.setdefault(topic, Needed(topic, count, config))
