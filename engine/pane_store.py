@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from engine.accumulating import cap_series
 from engine.blocks import BlockKey, decode_blocks, stamp_of
+from engine.capping import cap_series
 from engine.event_time import NEVER
 from engine.event_time.rollups import cover
 from engine.event_time.zones import Times
