@@ -21,18 +21,19 @@ from sinks.names import consumer_group, partials_topic
 from sinks.prometheus import EngineMetrics, PrometheusSink
 from sinks.redis.connection import RedisAddress
 from sinks.redis.sink import RedisSink
-from streams.accumulate import Accumulate, listed
+from streams.accumulate import Accumulate, StateLost, listed
 from streams.app import KafkaSettings, StreamApp
+from streams.dead_letters import TooManyDeadLetters
 from streams.definitions import Definitions
 from streams.engine_thread import EngineThread
 from streams.fetching import BatchedTopics
-from streams.health import Health, health_server
+from streams.health import Health, PortTaken, health_server
 from streams.merge import Merge, Sink
 from streams.parts import Parts
 from streams.producing import BulkWriter
 from streams.reading import topic_reader
 from streams.security import KafkaSecurity
-from streams.topics import blocks_changelog, check_topics, windows_changelog
+from streams.topics import TopicsDiffer, blocks_changelog, check_topics, windows_changelog
 
 STOP_SECONDS = 8.0
 CATALOG_LOOK_SECONDS = 5.0
@@ -49,6 +50,10 @@ class OldCatalog(Exception):
 
 class WorkerCrashed(Exception):
     """Faust ended by itself; the message says why."""
+
+
+# What ends a worker for a reason that its message explains.
+REFUSALS = (TopicsDiffer, StateLost, OldCatalog, TooManyDeadLetters, PortTaken, WorkerCrashed)
 
 
 @dataclass(frozen=True, slots=True)

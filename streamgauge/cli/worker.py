@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamgauge.cli.failures import reaching_kafka, reaching_redis
+from streamgauge.cli.failures import reaching_kafka, refused, unreachable
 from streamgauge.cli.loading import usable_catalog
 from streamgauge.cli.options import CatalogPath, DataDir, Host, duration, option, with_connections
 
@@ -44,8 +44,9 @@ def worker(
 
     Runs until SIGTERM or Ctrl-C; then flushes, commits and leaves within ten seconds.
     """
+    from sinks.errors import SinkError
     from streamgauge.catalog_files import catalog_texts
-    from streams.worker import WorkerSettings, run_worker
+    from streams.worker import REFUSALS, WorkerSettings, run_worker
 
     found = usable_catalog(catalog)
     settings = WorkerSettings(
@@ -60,5 +61,10 @@ def worker(
         port=port,
         flush_interval=flush_interval,
     )
-    with reaching_kafka(kafka.brokers), reaching_redis(str(redis)):
-        run_worker(settings)
+    with reaching_kafka(kafka.brokers):
+        try:
+            run_worker(settings)
+        except SinkError as error:
+            raise unreachable(str(error)) from error
+        except REFUSALS as error:
+            raise refused(str(error)) from error
