@@ -65,7 +65,7 @@ class MergePartition:
         self._by_id = {publisher.id: publisher for publisher in self._kpis}
         self._home = {view.dimensions.id: view.dimensions.partition(0, partitions) for view in plan.views}
         self._waiting: dict[str, dict[bytes, tuple[BlockKey, bytes]]] = {}
-        self._superseded: list[bytes] = []
+        self._unread: list[bytes] = []
         self._beats: dict[tuple[str, int], Heartbeat] = {}
         self._watermarks = {name: MergedWatermark() for name in plan.catalog.sources}
         self._merged: dict[str, int] = {}
@@ -203,8 +203,8 @@ class MergePartition:
 
     def _take_blocks(self, *, publish: bool) -> None:
         for view, blocks in self._waiting.items():
-            changed, superseded = self._stores[view].take([(raw, key, value) for raw, (key, value) in blocks.items()])
-            self._superseded.extend(superseded)
+            changed, unread = self._stores[view].take([(raw, key, value) for raw, (key, value) in blocks.items()])
+            self._unread.extend(unread)
             if publish and changed is not None:
                 for publisher in self._kpis:
                     publisher.changed(view, changed)
@@ -231,15 +231,20 @@ class MergePartition:
         return min(w for w, _ in times), min(t for _, t in times)
 
     def _since(self, kpi: KpiPlan) -> int:
-        """Event time before which history is missing for one of the KPI's columns; NEVER where none is (protocol rule 19)."""
+        """Event time before which history is missing for one of the KPI's columns; NEVER where none is (protocol rule 19).
+
+        It was never counted, or is gone already: a window that is longer than those before may reach back to it.
+        """
+        dropped = max(self._stores[term.view.id].dropped_us for term in kpi.terms)
         return max(
-            (
+            dropped - 1 if dropped != NEVER else NEVER,
+            *(
                 beat.since_us.get(f"{term.view.id}/{term.column.id}", NEVER)
                 for term in kpi.terms
                 for beat in self._beats.values()
                 if beat.source == term.view.source.name
             ),
-            default=NEVER,
+            NEVER,
         )
 
     def _drop(self, out: Outgoing) -> list[bytes]:
@@ -249,7 +254,9 @@ class MergePartition:
             beats = [beat for (of, _), beat in self._beats.items() if of == name]
             whole = bool(beats) and len(beats) >= beats[0].partitions
             floors[name] = min((beat.floor_us for beat in beats if not beat.empty), default=NEVER) if whole else NEVER
-        tombstones, self._superseded = self._superseded, []
+        tombstones, self._unread = self._unread, []
+        for store in self._stores.values():
+            store.seal_below(floors[store.view.source.name])
         for view, store in self._stores.items():
             readers = [kpi.sources for kpi in self.plan.kpis if any(term.view.id == view for term in kpi.terms)]
             floor = min(floors[source] for sources in readers for source in sources)

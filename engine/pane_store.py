@@ -23,6 +23,7 @@ from engine.plan import Column, View
 from engine.series import Directory, buckets_of
 
 Place = tuple[int, int, int, int]  # source partition, pane, bucket, split
+_PLACE = ("part", "pane", "bucket", "split")
 MAX_ROWS_AT_ONCE = 4_000_000
 WINDOW_KEYS = ("w", "bucket", "h")
 _WINDOW_ITEMS = {"w": pl.Int64, "bucket": pl.Int64, "h": pl.UInt64, "item": pl.Int64, "k": pl.Int64}
@@ -69,7 +70,7 @@ class _Segment:
 
     rows: pl.DataFrame
     items: dict[str, pl.DataFrame]
-    stamps: pl.DataFrame  # part, pane, bucket, split, stamp
+    stamps: pl.DataFrame  # part, pane, bucket, split, stamp, epoch
     fine: _Level | None = None
     coarse: _Level | None = None
 
@@ -92,10 +93,9 @@ class PaneStore:
     _segments: dict[int, _Segment] = field(default_factory=dict)
     _stamps: dict[Place, tuple[int, bytes]] = field(default_factory=dict)
     _dropped: int = NEVER  # panes below are gone
-    _counted: tuple[int, bool] = (
-        0,
-        False,
-    )  # series known when it was last looked at; whether one bucket was above its cap
+    _sealed: set[int] = field(default_factory=set)  # segments that were sealed
+    # Series known when it was last looked at; whether one bucket was above its cap.
+    _counted: tuple[int, bool] = (0, False)
     _merged: dict[tuple[bytes, bytes, tuple[str, ...], bytes], Merged] = field(default_factory=dict)
 
     @property
@@ -109,10 +109,20 @@ class PaneStore:
     @property
     def first_us(self) -> int | None:
         """Start of the earliest pane that holds anything."""
-        if not self._segments:
-            return None
-        first = self._segments[min(self._segments)]
-        return int(first.rows["pane"].min()) * self.view.pane_us if first.rows.height else None  # type: ignore[arg-type]  # integers
+        first = [self._segments[number].rows["pane"].min() for number in sorted(self._segments)[:2]]
+        return next((int(pane) * self.view.pane_us for pane in first if isinstance(pane, int)), None)
+
+    @property
+    def spans_us(self) -> list[tuple[int, int]]:
+        """Where there may be anything: bounds of runs of segments, in order."""
+        length = self.panes_per_segment * self.view.pane_us
+        runs: list[tuple[int, int]] = []
+        for number in sorted(self._segments):
+            start = number * length
+            if runs and runs[-1][1] == start:
+                start = runs.pop()[0]
+            runs.append((start, (number + 1) * length))
+        return runs
 
     @property
     def last_us(self) -> int:
@@ -141,25 +151,32 @@ class PaneStore:
     def take(self, blocks: Sequence[tuple[bytes, BlockKey, bytes]]) -> tuple[pl.DataFrame | None, list[bytes]]:
         """Replace blocks by those with a higher stamp.
 
-        Answers (pane, bucket, h, <column id>: changed) of the series that changed, or None, and the keys that were superseded by
-        a newer owner's.
+        Answers (pane, bucket, h, <column id>: changed) of the series that changed, or None, and the keys that nobody reads any more:
+        of panes that were dropped, and of earlier owners.
         """
-        superseded = []
+        unread = []
         newest: dict[Place, tuple[int, bytes, bytes]] = {}
         for raw, key, value in blocks:
+            if key.pane < self._dropped:
+                unread.append(raw)
+                continue
             place = (key.partition, key.pane, key.bucket, key.split)
             stamp = stamp_of(value)
-            known = self._stamps.get(place, (-1, raw))
-            if key.pane >= self._dropped and stamp > known[0]:
-                if known[1] != raw:
-                    superseded.append(known[1])
+            known = self._stamps.get(place)
+            if known is None and self._is_sealed(place):
+                continue  # its partition promised that there is no more
+            if known is None or stamp > known[0]:
+                if known is not None and _epoch(known[1]) < _epoch(raw):
+                    unread.append(known[1])
                 self._stamps[place] = (stamp, raw)
                 newest[place] = (stamp, raw, value)
+            elif _epoch(raw) < _epoch(known[1]):
+                unread.append(raw)
         if not newest:
-            return None, superseded
+            return None, unread
         decoded = decode_blocks([value for _, _, value in newest.values()])
         at = pl.DataFrame(
-            [(index, *place, stamp) for index, (place, (stamp, _, _)) in enumerate(newest.items())],
+            [(index, *place, stamp, _epoch(raw)) for index, (place, (stamp, raw, _)) in enumerate(newest.items())],
             schema={
                 "_block": pl.UInt32,
                 "part": pl.Int32,
@@ -167,22 +184,23 @@ class PaneStore:
                 "bucket": pl.Int64,
                 "split": pl.Int64,
                 "stamp": pl.Int64,
+                "epoch": pl.UInt64,
             },
             orient="row",
         )
         kept = [
             name for column in self.view.columns for name in decoded.rows.columns if name.startswith(f"{column.id}.")
         ]
-        rows = decoded.rows.join(at.drop("stamp"), on="_block").select("part", "pane", "bucket", "split", "h", *kept)
+        rows = decoded.rows.join(at.drop("stamp", "epoch"), on="_block").select("part", "pane", "bucket", "split", "h", *kept)
         items = {
             column.id: decoded.items[column.id]
-            .join(at.drop("stamp"), on="_block")
+            .join(at.drop("stamp", "epoch"), on="_block")
             .select("part", "pane", "bucket", "split", "h", "item", "k")
             for column in self.view.sketches
             if column.id in decoded.items
         }
         self.directory.learn(decoded.dims)
-        return self._replace(at.drop("_block"), rows, items), superseded
+        return self._replace(at.drop("_block"), rows, items), unread
 
     def _replace(self, at: pl.DataFrame, rows: pl.DataFrame, items: dict[str, pl.DataFrame]) -> pl.DataFrame:
         size = self.panes_per_segment
@@ -387,28 +405,68 @@ class PaneStore:
 
     # -- letting go -------------------------------------------------------------------------------------------------------------
 
+    def _is_sealed(self, place: Place) -> bool:
+        """Whether the pane was sealed with a block of this place in it."""
+        number = place[1] // self.panes_per_segment
+        if number not in self._sealed:
+            return False
+        at = dict(zip(_PLACE, place, strict=True))
+        return not self._segments[number].stamps.filter(**at).is_empty()
+
+    def seal_below(self, floor_us: int) -> None:
+        """Keep one merged row for each series of the segments that end at or before the floor of all source partitions (protocol rule 9)."""
+        size = self.panes_per_segment
+        final = floor_us // self.view.pane_us // size
+        for number in [number for number in self._segments if number < final and number not in self._sealed]:
+            fine, segment = self._fine([number])[0], self._segments[number]
+            whole = [pl.lit(-1, dtype=pl.Int32).alias("part"), pl.lit(0, dtype=pl.Int64).alias("split")]
+            segment.rows = fine.rows.rename({"at": "pane"}).with_columns(whole).select(segment.rows.columns)
+            segment.items = {
+                id_: frame.rename({"at": "pane"}).with_columns(whole).select(segment.items[id_].columns)
+                for id_, frame in fine.items.items()
+            }
+            for place in segment.stamps.select(_PLACE).iter_rows():
+                self._stamps.pop(place, None)
+            self._sealed.add(number)
+
     def drop_below(self, time_us: int) -> list[bytes]:
         """Drop the panes that end at or before ``time_us``; the keys of their partials, to tombstone (protocol rule 9)."""
         first = time_us // self.view.pane_us
         if first <= self._dropped:
             return []
         self._dropped = first
-        gone = [(place, raw) for place, (_, raw) in self._stamps.items() if place[1] < first]
-        for place, _ in gone:
+        gone = {place: raw for place, (_, raw) in self._stamps.items() if place[1] < first}
+        for place in gone:
             del self._stamps[place]
         size = self.panes_per_segment
         for number in [number for number in self._segments if number * size < first]:
+            old = self._segments[number]
+            if number in self._sealed:
+                gone |= self._sealed_keys(old.stamps.filter(pl.col("pane") < first), gone)
             if (number + 1) * size <= first:
                 del self._segments[number]
+                self._sealed.discard(number)
                 continue
-            old = self._segments[number]
             keep = pl.col("pane") >= first
             self._segments[number] = _Segment(
                 old.rows.filter(keep),
                 {id_: frame.filter(keep) for id_, frame in old.items.items()},
                 old.stamps.filter(keep),
             )
-        return [raw for _, raw in gone]
+        return list(gone.values())
+
+    def _sealed_keys(self, stamps: pl.DataFrame, known: Mapping[Place, bytes]) -> dict[Place, bytes]:
+        view = self.view
+        return {
+            (part, pane, bucket, split): BlockKey(view.dimensions.id, view.id, part, pane, bucket, split, epoch).pack()
+            for part, pane, bucket, split, epoch in stamps.select(*_PLACE, "epoch").iter_rows()
+            if (part, pane, bucket, split) not in known
+        }
+
+
+def _epoch(key: bytes) -> int:
+    """The epoch that a block's key ends in."""
+    return int.from_bytes(key[-8:], "big")
 
 
 def _without(frame: pl.DataFrame | None, replaced: pl.DataFrame, places: list[str]) -> pl.DataFrame | None:

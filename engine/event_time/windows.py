@@ -125,6 +125,10 @@ class Windows(ABC):
             spans = spans.take(used)
         return Containing(spans, pane, window)
 
+    def next_end(self, after_us: int) -> int:
+        """The first end of a window above an instant: also when the next one after it is published."""
+        return int(self._ends.next_after(np.array([after_us], dtype=np.int64))[0])
+
     def previous(self, ends: Times) -> Spans:
         """For each of these ends of windows the window before it."""
         return self.ending_at(self._ends.last_before(ends))
