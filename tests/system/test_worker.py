@@ -113,8 +113,7 @@ async def test_workers_join_and_leave(shop: Shop) -> None:
             await second.ready()
             await shop.send(events[6000:9000])
             for worker in (first, second):
-                _, metrics = worker.get("/metrics")
-                assert metrics.count("streamgauge_consumer_lag_records{") == 2
+                await shop.until(lambda at=worker: at.get("/metrics")[1].count("streamgauge_consumer_lag_records{") == 2)
             code, seconds = await second.end()
             assert (code, seconds < 10) == (0, True)
         await shop.send(events[9000:])
