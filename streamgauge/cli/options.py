@@ -101,13 +101,15 @@ SslCert = Annotated[
 SslKey = Annotated[
     Path | None, option("kafka-ssl-key", "The client's key (PEM).", metavar="FILE", rich_help_panel=CONNECTIONS)
 ]
-RedisUrl = Annotated[
-    str,
-    option(
-        "redis", "redis://HOST:PORT/DB, or rediss:// (TLS); password from STREAMGAUGE_REDIS_PASSWORD or ..._FILE.",
-        metavar="URL", rich_help_panel=CONNECTIONS, show_default=False,
-    ),
-]  # fmt: skip
+_REDIS = option(
+    "redis",
+    "redis://HOST:PORT/DB, or rediss:// (TLS); password from STREAMGAUGE_REDIS_PASSWORD or ..._FILE.",
+    metavar="URL",
+    rich_help_panel=CONNECTIONS,
+    show_default=False,
+)
+RedisUrl = Annotated[str, _REDIS]
+OptionalRedisUrl = Annotated[str | None, _REDIS]
 RedisCa = Annotated[
     Path | None,
     option("redis-ssl-ca", "Authorities to trust for rediss:// (PEM).", metavar="FILE", rich_help_panel=CONNECTIONS),
@@ -117,6 +119,7 @@ RedisCa = Annotated[
 def with_connections(command: Command) -> Command:
     """Gives a command the options behind its parameters `kafka: KafkaAddress` and `redis: RedisAddress`.
 
+    With a default of None for `redis`, the command can be used without it.
     The command itself gets the checked settings; whoever reads its signature (typer does) sees the single options.
     """
     # Imported by type checkers only, since that would cost half a second.
@@ -125,7 +128,8 @@ def with_connections(command: Command) -> Command:
     signature = inspect.signature(command)
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
-        replaced = {"kafka": _KAFKA_OPTIONS, "redis": _REDIS_OPTIONS}.get(parameter.name)
+        redis_options = _REDIS_OPTIONS if parameter.default is inspect.Parameter.empty else _OPTIONAL_REDIS_OPTIONS
+        replaced = {"kafka": _KAFKA_OPTIONS, "redis": redis_options}.get(parameter.name)
         if replaced is None:
             parameters.append(parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY))
             continue
@@ -140,8 +144,9 @@ def with_connections(command: Command) -> Command:
             if "kafka" in signature.parameters:
                 given["kafka"] = _kafka(given)
             if "redis" in signature.parameters:
-                typed = _typed(given.pop("context"), "redis")
-                given["redis"] = redis_address(given["redis"], ssl_ca=given.pop("redis_ssl_ca"), from_argument=typed)
+                typed, authorities = _typed(given.pop("context"), "redis"), given.pop("redis_ssl_ca")
+                if given["redis"] is not None:
+                    given["redis"] = redis_address(given["redis"], ssl_ca=authorities, from_argument=typed)
         except SettingsError as error:
             raise usage(str(error)) from error
         command(**given)
@@ -166,6 +171,7 @@ _REDIS_OPTIONS: dict[str, tuple[Any, Any]] = {
     "redis_ssl_ca": (RedisCa, None),
     "context": (typer.Context, inspect.Parameter.empty),
 }
+_OPTIONAL_REDIS_OPTIONS: dict[str, tuple[Any, Any]] = {**_REDIS_OPTIONS, "redis": (OptionalRedisUrl, None)}
 
 
 def _kafka(given: dict[str, Any]) -> Any:

@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
 def worker(
     catalog: CatalogPath,
     kafka: KafkaAddress,
-    redis: RedisAddress,
+    redis: RedisAddress | None = None,
     data_dir: DataDir = DEFAULT_DATA,
     host: Host = "127.0.0.1",
     port: Annotated[
@@ -42,7 +42,8 @@ def worker(
 ) -> None:
     """Fold events into values: one worker of as many as there are partitions.
 
-    Runs until SIGTERM or Ctrl-C; then flushes, commits and leaves within ten seconds.
+    Without --redis the values go to Kafka and Prometheus only. Runs until SIGTERM or Ctrl-C; then flushes, commits
+    and leaves within ten seconds.
     """
     from sinks.errors import SinkError
     from streamgauge.catalog_files import catalog_texts
