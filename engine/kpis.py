@@ -45,11 +45,6 @@ class KpiEvaluator:
     stores: Mapping[str, PaneStore]
     columns: Mapping[str, Sequence[Column]]  # view id -> what to merge, for all KPIs over the same windows together
 
-    @property
-    def parts(self) -> list[TermKey]:
-        """The (view, offset) pairs that are merged for this KPI, in a fixed order."""
-        return sorted({(term.view.id, term.offset) for term in self.plan.terms}, key=str)
-
     def gather(self, spans: Spans, series: pl.DataFrame | None = None) -> Gathered:
         """What the windows, and those they are compared with, hold. ``series`` (bucket, h), sorted, narrows it to those."""
         compare = self.plan.kpi.compare
@@ -104,7 +99,7 @@ class KpiEvaluator:
         """The merged windows of every (view, offset) among the terms, the windows moved back by ``shift`` first."""
         base = self.plan.windows.shifted(spans, shift) if shift is not None else spans
         merged = {}
-        for view, offset in self.parts:
+        for view, offset in self.plan.parts:
             at = self.plan.windows.shifted(base, offset) if offset is not None else base
             merged[view, offset] = self.stores[view].windows(at.start_us, at.end_us, self.columns[view], series)
         return merged

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from engine.affected import AffectedWindows
 from engine.blocks import BLOCK, BlockKey
 from engine.event_time import NEVER
 from engine.event_time.watermarks import MergedWatermark
@@ -61,6 +62,7 @@ class MergePartition:
             names = view.dimensions
             directory = self._directories.setdefault(names.id, Directory(names.names, names.kinds))
             self._stores[view.id] = PaneStore(view, directory)
+        self._affected = AffectedWindows()
         self._kpis = [self._publisher(kpi) for kpi in plan.kpis]
         self._by_id = {publisher.id: publisher for publisher in self._kpis}
         self._home = {view.dimensions.id: view.dimensions.partition(0, partitions) for view in plan.views}
@@ -76,7 +78,7 @@ class MergePartition:
         lateness = max(self.plan.catalog.sources[source].allowed_lateness_us for source in kpi.sources)
         evaluator = KpiEvaluator(kpi, self._stores, self.plan.columns_beside(kpi))
         directory = self._directories[kpi.dimensions.id]
-        return KpiPublisher(kpi, self.partition, self._stores, evaluator, directory, lateness)
+        return KpiPublisher(kpi, self.partition, self._stores, evaluator, directory, lateness, self._affected)
 
     # -- recovery ---------------------------------------------------------------------------------------------------------------
 
@@ -179,6 +181,7 @@ class MergePartition:
         self._take_blocks(publish=True)
         for store in self._stores.values():
             store.forget_merged()
+        self._affected.forget()
         for name, watermark in self._watermarks.items():
             self._merged[name] = max(self._merged.get(name, NEVER), watermark.merged())
         out = Outgoing()
@@ -195,8 +198,8 @@ class MergePartition:
         return Publication(out.revisions, shares, values, manifest, tombstones, self.offset)
 
     def republish(self) -> None:
-        """Have the next `publish` give the windows that are current once more, unchanged: what shows them may have
-        forgotten them. To be called before anything is applied, or closed windows that changed would be lost.
+        """Have the next `publish` give the windows that are open once more, unchanged: what shows them may have
+        forgotten them, and changes that a former owner held back are shown.
         """
         for publisher in self._kpis:
             publisher.republish()

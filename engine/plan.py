@@ -6,6 +6,7 @@ fingerprints of what affects the numbers and of nothing else: changing an owner 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import xxhash
 
 from engine.aggregations import Aggregation, aggregation_for
 from engine.catalog.model import Catalog, Field, FieldType, Kpi, Metric, Offset, Source
+from engine.event_time.durations import nominal_us
 from engine.event_time.windows import Windows, windows_for
 from engine.expressions import Derived, compile_derived, compile_expression
 from engine.values import KpiFacts
@@ -28,6 +30,11 @@ FIXED_BY_TIME_US = {"s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 def fingerprint(*parts: object) -> str:
     """16 hex digits that depend on the parts' text alone; the same on every machine and in every version."""
     return xxhash.xxh3_64_hexdigest("\x1f".join(str(part) for part in parts).encode(), seed=0)
+
+
+@functools.lru_cache(maxsize=4096)
+def _dimensions_id(names: tuple[str, ...], kinds: tuple[str, ...], cap: int) -> str:
+    return fingerprint("dimensions", names, kinds, cap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +52,8 @@ class DimensionSet:
 
     @property
     def id(self) -> str:
-        return fingerprint("dimensions", self.names, self.kinds)
+        """Depends on the cap: another one puts series into other buckets, and shows others (protocol rule 13)."""
+        return _dimensions_id(self.names, self.kinds, self.cap)
 
     @property
     def buckets(self) -> int:
@@ -117,6 +125,7 @@ class KpiPlan:
     dimensions: DimensionSet
     terms: tuple[Term, ...]  # simple: one; ratio: numerator, denominator; derived: in order of appearance
     derived: Derived | None
+    parts: tuple[tuple[str, Offset | None], ...]  # the (view id, offset) pairs that are merged, in a fixed order
 
     @property
     def sources(self) -> frozenset[str]:
@@ -175,7 +184,7 @@ def _dimension_paths(source: Source, dimensions: DimensionSet) -> tuple[tuple[st
     return tuple(source.fields[name].path for name in dimensions.names)
 
 
-def _offset_us(offset: Offset | None) -> int:
+def longest_us(offset: Offset | None) -> int:
     """An upper bound of an offset's length in microseconds: local days of 25 hours, months of 31 days."""
     if offset is None:
         return 0
@@ -219,7 +228,7 @@ class _Planner:
         draft = self.drafts.setdefault(key, _Draft(source, dimensions, windows.pane_us, {}))
         column = _column(metric, source, kpi.where)
         draft.columns.setdefault(column.id, column)
-        reach = windows.max_length_us + _offset_us(offset) + _offset_us(kpi.compare) + windows.max_step_us
+        reach = windows.max_length_us + longest_us(offset) + longest_us(kpi.compare) + windows.max_step_us
         draft.retain_us = max(draft.retain_us, reach)
         return draft, draft.columns[column.id], offset
 
@@ -294,7 +303,13 @@ def plan_catalog(catalog: Catalog, sequence: int = 0) -> Plan:
         derived = compile_derived(kpi.expr or "", catalog.metrics) if kpi.type == "derived" else None
         kpis.append(
             KpiPlan(
-                kpi, _facts(kpi, windows, terms, sequence, catalog), windows, terms[0].view.dimensions, terms, derived
+                kpi,
+                _facts(kpi, windows, terms, sequence, catalog),
+                windows,
+                terms[0].view.dimensions,
+                terms,
+                derived,
+                tuple(sorted({(term.view.id, term.offset) for term in terms}, key=str)),
             )
         )
     return Plan(catalog, tuple(views.values()), tuple(kpis))
@@ -327,4 +342,5 @@ def _facts(kpi: Kpi, windows: Windows, terms: tuple[Term, ...], sequence: int, c
         category=kpi.category,
         indicator=kpi.indicator,
         length_us=windows.max_length_us,
+        expires_us=nominal_us(kpi.expires) if kpi.expires else None,
     )

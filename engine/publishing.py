@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
-from engine.catalog.model import Offset
+from engine.affected import Affected, AffectedWindows, flag
 from engine.event_time import NEVER
 from engine.event_time.windows import Spans
 from engine.event_time.zones import Times
 from engine.kpis import KEYS, Gathered, KpiEvaluator
 from engine.others import OtherSeries, forwarded
 from engine.pane_store import PaneStore
-from engine.plan import KpiPlan, Term
+from engine.plan import KpiPlan
 from engine.records import WINDOWS, Revisions, encode, record_key
 from engine.series import OTHER, Directory, dims_texts
 from engine.targets import with_targets
 from engine.values import ValueRows
 
-# The least that one unit of an offset can be, in microseconds: a day of 21 hours, months without them.
-_LEAST_US = {
-    "s": 1_000_000,
-    "m": 60_000_000,
-    "h": 3_600_000_000,
-    "d": 75_600_000_000,
-    "w": 7 * 75_600_000_000,
-    "month": 27 * 86_400_000_000,
-    "quarter": 89 * 86_400_000_000,
-    "year": 364 * 86_400_000_000,
-}
-
 Changes = dict[str, list[pl.DataFrame]]  # view id -> frames (pane, bucket, h, <column id>: changed)
-Wanted = Callable[[Times], np.ndarray]
 
 
 @dataclass(slots=True)
@@ -55,12 +42,14 @@ class KpiPublisher:
     evaluator: KpiEvaluator
     directory: Directory
     lateness_us: int  # the longest of its sources
+    affected: AffectedWindows  # shared by all KPIs
     published_us: int = NEVER  # publish time up to which windows were published
     closed_us: int = NEVER  # window end up to which windows were closed
     revisions: dict[int, dict[int, int]] = field(default_factory=dict)  # window end -> series hash -> revision above 1
     others: OtherSeries = field(default_factory=OtherSeries)
     _fresh: Changes = field(default_factory=dict)  # not yet looked at
     _held: Changes = field(default_factory=dict)  # not yet shown in windows that are still open
+    _again: bool = False  # windows that are open are to be shown once more
 
     @property
     def id(self) -> str:
@@ -76,20 +65,13 @@ class KpiPublisher:
         self, watermark: int, upto: int, since_us: int, out: Outgoing, *, open_windows: bool
     ) -> ValueRows | None:
         """Values of all that opened, closed or changed. ``upto`` is the publish time reached, ``since_us`` when the history begins."""
-        if watermark == NEVER or (self.closed_us == NEVER and not self._begin()):
+        if watermark == NEVER:
             return None
-        before_published, before_closed = self.published_us, self.closed_us
-        frames = [self._new_windows(watermark, upto if open_windows else NEVER, out)]
-        fresh, self._fresh = self._fresh, {}
-        reached = max(before_published, before_closed)
-        frames.append(self._changed_rows(fresh, reached, watermark, lambda end: end <= before_closed, out))
-        for view, changed in fresh.items():
-            self._held.setdefault(view, []).extend(changed)
-        if open_windows:
-            held, self._held = self._held, {}
-            frames.append(self._changed_rows(held, before_published, watermark, lambda end: end > watermark, out))
-            self.published_us = max(before_published, upto)
-        self.closed_us = max(before_closed, watermark)
+        before_closed = self.closed_us
+        frames = []
+        if self.closed_us != NEVER or self._begin():
+            before_closed = self.closed_us
+            frames = self._own_rows(watermark, upto, out, open_windows=open_windows)
         frames.append(self._other_rows(watermark))
         filled = [frame for frame in frames if frame is not None and frame.height]
         if not filled:
@@ -98,115 +80,107 @@ class KpiPublisher:
         found = self._with_revisions(found, out)
         return ValueRows(self.plan.facts, self._finished(found, watermark, since_us))
 
+    def _own_rows(self, watermark: int, upto: int, out: Outgoing, *, open_windows: bool) -> list[pl.DataFrame | None]:
+        before_published, before_closed = self.published_us, self.closed_us
+        frames = [self._new_windows(watermark, upto if open_windows else NEVER, out)]
+        fresh, self._fresh = self._fresh, {}
+        frames.append(self._changed_rows(self.affected.of(self.plan, fresh, NEVER, before_closed), watermark, out))
+        for view, changed in fresh.items():
+            self._held.setdefault(view, []).extend(changed)
+        if open_windows:
+            held, self._held = self._held, {}
+            if held and not self._again:  # else all of them were shown just now
+                shown = self.plan.windows.next_end(before_published)  # the end of the last window that was published
+                frames.append(self._changed_rows(self.affected.of(self.plan, held, watermark, shown), watermark, out))
+            self.published_us, self._again = max(before_published, upto), False
+        self.closed_us = max(before_closed, watermark)
+        return frames
+
     def _begin(self) -> bool:
         """The first windows of a KPI are those of the earliest pane it has."""
         starts = [self.stores[term.view.id].first_us for term in self.plan.terms]
         known = [start for start in starts if start is not None]
         if not known:
-            return bool(self.others.changed)
+            return False
         windows = self.plan.windows
         self.closed_us = min(known)
         self.published_us = min(known) - windows.max_length_us - windows.max_step_us
         return True
 
     def republish(self) -> None:
-        """Take the windows published within the last step for new ones."""
-        if self.closed_us != NEVER:
-            self.published_us = min(self.published_us, self.closed_us - self.plan.windows.max_step_us - 1)
+        """Show the windows that are open once more with the next publication."""
+        self._again = True
 
     # -- which rows -------------------------------------------------------------------------------------------------------------
 
     def _new_windows(self, watermark: int, upto: int, out: Outgoing) -> pl.DataFrame | None:
         """Every series of the windows that close or open now, and those of the window before that have nothing in it (protocol rule 11)."""
-        windows = self.plan.windows
-        reach = max(self.stores[term.view.id].last_us + term.view.retain_us for term in self.plan.terms)
-        closing = windows.closing(self.closed_us, min(watermark, reach))
-        # A window that is open has not been published for longer than a step.
-        opening = windows.publishable(max(self.published_us, watermark - windows.max_step_us - 1), min(upto, reach))
-        ends = np.concatenate([closing.end_us, opening.end_us[opening.end_us > watermark]])
-        if not len(ends):
+        runs = self._runs(watermark, upto)
+        if not runs:
             return None
-        spans = windows.closing(int(ends[0]) - 1, int(ends[-1]))
-        gathered = self.evaluator.gather(_joined(windows.previous(spans.end_us[:1]), spans))
+        windows = self.plan.windows
+        shown = np.unique(np.concatenate(runs))
+        ends = np.unique(np.concatenate([shown, windows.previous(np.array([run[0] for run in runs])).end_us]))
+        spans = windows.ending_at(ends)
+        gathered = self.evaluator.gather(spans)
         keys = self.evaluator.keys(gathered, succeeding=True)
-        if len(ends) < len(spans):
-            shown = pl.Series("w", np.flatnonzero(np.isin(gathered.spans.end_us, ends)))
-            keys = keys.filter(pl.col("w").is_in(shown.implode()))
+        hidden = np.flatnonzero(~np.isin(ends, shown))
+        if len(hidden) > 1:  # the first of all is never in
+            keys = keys.filter(~pl.col("w").is_in(hidden.tolist()))
         return self._rows(keys, gathered, watermark, out)
 
-    def _changed_rows(
-        self, changes: Changes, published: int, watermark: int, wanted: Wanted, out: Outgoing
-    ) -> pl.DataFrame | None:
-        """The changed series of the windows published before whose end is ``wanted``."""
-        spans_of: dict[tuple[int, int], int] = {}
-        found = []
-        for term in {(term.view.id, term.offset): term for term in self.plan.terms}.values():
-            changed = self._changed_series(changes, term)
-            if changed is None:
-                continue
-            for shift in {None, self.plan.kpi.compare}:
-                affected = self._affected(term, shift, changed, published, wanted, spans_of)
-                if affected is not None:
-                    found.append(affected)
-        if not found:
+    def _runs(self, watermark: int, upto: int) -> list[Times]:
+        """Ends of the windows that close or open now, as runs of neighbours.
+
+        Where there was nothing for longer than anything reaches, however long, no windows are counted out.
+        """
+        windows = self.plan.windows
+        runs = []
+        if windows.next_end(self.closed_us) <= watermark:
+            for start, end in self._reached():
+                if start < watermark and end > self.closed_us:
+                    runs.append(windows.closing(max(self.closed_us, start), min(watermark, end)).end_us)
+        # A window that is open has not been published for longer than a step.
+        after = watermark - windows.max_step_us - 1
+        if not self._again:
+            after = max(after, self.published_us)
+        if after < upto and windows.next_end(after) <= upto:
+            reach = max(self.stores[term.view.id].last_us + term.view.retain_us for term in self.plan.terms)
+            opening = windows.publishable(after, min(upto, reach)).end_us
+            runs.append(opening[opening > watermark])
+        return [run for run in runs if len(run)]
+
+    def _reached(self) -> list[tuple[int, int]]:
+        """Stretches of time outside of which no window that ends there reads anything, nor does the one before it; in order."""
+        found: list[tuple[int, int]] = []
+        for view in {term.view.id: term.view for term in self.plan.terms}.values():
+            found += [(start, end + view.retain_us) for start, end in self.stores[view.id].spans_us]
+        merged: list[tuple[int, int]] = []
+        for start, end in sorted(found):
+            if merged and start <= merged[-1][1]:
+                start, last = merged.pop()
+                end = max(end, last)
+            merged.append((start, end))
+        return merged
+
+    def _changed_rows(self, affected: Affected | None, watermark: int, out: Outgoing) -> pl.DataFrame | None:
+        """The series that changed in these windows."""
+        if affected is None:
             return None
-        keys = pl.concat(found).unique()
-        bounds = np.array(list(spans_of), dtype=np.int64).reshape(-1, 2)
-        spans = Spans(bounds[:, 0].copy(), bounds[:, 1].copy(), bounds[:, 0].copy())
+        names = {flag(self.plan.parts.index((term.view.id, term.offset)), term.column.id) for term in self.plan.terms}
+        flags = [name for name in names if name in affected.keys.columns]
+        if not flags:
+            return None
+        keys = affected.keys.filter(pl.any_horizontal(flags)).select(KEYS)
+        if not keys.height:
+            return None
         capped = any(self.stores[term.view.id].capped for term in self.plan.terms)
-        series = None if capped else keys.select("bucket", "h").unique().sort("bucket", "h")
         if capped:  # a series above the cap changes what `__other__` holds
             keys = pl.concat([keys, keys.with_columns(pl.lit(OTHER, dtype=pl.UInt64).alias("h"))]).unique()
-        gathered = self.evaluator.gather(spans, series)
-        present = self.evaluator.keys(gathered).join(keys, on=KEYS, how="semi").sort(KEYS)
-        return self._rows(present, gathered, watermark, out)
-
-    def _changed_series(self, changes: Changes, term: Term) -> pl.DataFrame | None:
-        """(pane, bucket, h) of the term's view in which a column of this KPI changed."""
-        found = changes.get(term.view.id)
-        if not found:
-            return None
-        used = [other.column.id for other in self.plan.terms if other.view.id == term.view.id]
-        together = pl.concat(found).filter(pl.any_horizontal(used)).select("pane", "bucket", "h").unique()
-        return together if together.height else None
-
-    def _affected(
-        self,
-        term: Term,
-        shift: Offset | None,
-        changed: pl.DataFrame,
-        published: int,
-        wanted: Wanted,
-        spans_of: dict[tuple[int, int], int],
-    ) -> pl.DataFrame | None:
-        """(w, bucket, h) of the published windows that read a changed pane; new windows are numbered into ``spans_of``."""
-        windows, pane_us = self.plan.windows, term.view.pane_us
-        panes = changed["pane"].unique().sort().to_numpy()
-        starts = panes * pane_us
-        offsets = [offset for offset in (term.offset, shift) if offset is not None]
-        if not offsets:
-            spans, pane_index, window_index = windows.containing(starts, published)
-        else:
-            least = sum(offset.amount * _LEAST_US[offset.unit] for offset in offsets)
-            after = int(starts[0]) + least - windows.max_length_us - windows.max_step_us
-            if after >= published:
-                return None
-            spans = windows.publishable(after, published)
-            at = spans
-            for offset in offsets:
-                at = windows.shifted(at, offset)
-            hit = (at.start_us[None, :] < (starts + pane_us)[:, None]) & (starts[:, None] < at.end_us[None, :])
-            pane_index, window_index = np.nonzero(hit)
-        keep = wanted(spans.end_us)[window_index]
-        pane_index, window_index = pane_index[keep], window_index[keep]
-        if not len(window_index):
-            return None
-        numbers = np.zeros(len(spans), dtype=np.int64)
-        for index in np.unique(window_index).tolist():
-            bounds = (int(spans.start_us[index]), int(spans.end_us[index]))
-            numbers[index] = spans_of.setdefault(bounds, len(spans_of))
-        pairs = pl.DataFrame({"pane": panes[pane_index].astype(np.int64), "w": numbers[window_index]})
-        return changed.join(pairs, on="pane").select("w", "bucket", "h").unique()
+        gathered = self.evaluator.gather(affected.spans, None if capped else affected.series)
+        if capped or self.plan.kpi.compare is not None or self.plan.parts[0][1] is not None or len(self.plan.parts) > 1:
+            keys = self.evaluator.keys(gathered).join(keys, on=KEYS, how="semi")  # what changed may be in the past only
+        return self._rows(keys.sort(KEYS), gathered, watermark, out)
 
     def _rows(self, keys: pl.DataFrame, gathered: Gathered, watermark: int, out: Outgoing) -> pl.DataFrame:
         """Values of the series, with their window's bounds; of ``__other__`` only where it needs no other bucket."""
@@ -228,10 +202,10 @@ class KpiPublisher:
         if not keys.height:
             return
         others = keys.select("w", "bucket").join(self.evaluator.progress(gathered), on=["w", "bucket"], how="left")
-        parts = [gathered.now[part] for part in self.evaluator.parts]
+        parts = [gathered.now[part] for part in self.plan.parts]
         if gathered.earlier is not None:
-            parts += [gathered.earlier[part] for part in self.evaluator.parts]
-        columns = [self.evaluator.columns[view] for view, _ in self.evaluator.parts]
+            parts += [gathered.earlier[part] for part in self.plan.parts]
+        columns = [self.evaluator.columns[view] for view, _ in self.plan.parts]
         columns *= len(parts) // len(columns)
         numbers = others["w"].unique().to_list()
         spans = {w: (int(gathered.spans.start_us[w]), int(gathered.spans.end_us[w])) for w in numbers}
@@ -247,7 +221,7 @@ class KpiPublisher:
             return None
         bounds = np.array(changed, dtype=np.int64)
         spans = Spans(bounds[:, 0].copy(), bounds[:, 1].copy(), bounds[:, 0].copy())
-        parts = self.evaluator.parts
+        parts = self.plan.parts
         merged = [
             self.others.merged(changed, index, self.evaluator.columns[parts[index % len(parts)][0]])
             for index in range(len(parts) * (2 if self.plan.kpi.compare is not None else 1))
@@ -292,11 +266,14 @@ class KpiPublisher:
         for end in touched:
             key = record_key(WINDOWS, self.partition, end, 0, self.id)
             out.revisions.append((key, encode(Revisions(self.revisions[end]))))
-        known = [(end, h, revision) for end, of in self.revisions.items() for h, revision in of.items()]
+        is_open = pl.col("state") == "open"
+        ends = [end for end in found["window_end"].unique().to_list() if end in self.revisions]
+        if not ends:
+            return found.with_columns(pl.when(is_open).then(0).otherwise(1).cast(pl.Int64).alias("revision"))
+        known = [(end, h, revision) for end in ends for h, revision in self.revisions[end].items()]
         schema = {"window_end": pl.Int64, "h": pl.UInt64, "_kept": pl.Int64}
         kept = pl.DataFrame(known, schema=schema, orient="row")
         joined = found.join(kept, on=["window_end", "h"], how="left", maintain_order="left")
-        is_open = pl.col("state") == "open"
         revision = pl.when(is_open).then(0).otherwise(pl.col("_kept").fill_null(1)).cast(pl.Int64).alias("revision")
         state = (
             pl.when(~is_open & pl.col("_kept").is_not_null()).then(pl.lit("revised")).otherwise("state").alias("state")
@@ -327,11 +304,3 @@ class KpiPublisher:
             reason = pl.when(incomplete).then(pl.lit("incomplete_history")).otherwise(pl.col("reason")).alias("reason")
             frame = frame.with_columns(reason)
         return with_targets(frame.drop("w", "bucket"), self.plan.kpi)
-
-
-def _joined(first: Spans, rest: Spans) -> Spans:
-    return Spans(
-        np.concatenate([first.start_us, rest.start_us]),
-        np.concatenate([first.end_us, rest.end_us]),
-        np.concatenate([first.publish_us, rest.publish_us]),
-    )

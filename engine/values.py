@@ -56,6 +56,7 @@ class KpiFacts:
     category: str | None
     indicator: str | None
     length_us: int
+    expires_us: int | None = None  # how long its history is kept, where the catalog says it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
