@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streamgauge.cli.failures import reaching_kafka, reaching_redis, refused, unreachable, usage
+from streamgauge.cli.failures import reaching_redis, refused, told_of_kafka, unreachable, usage
 from streamgauge.cli.loading import usable_catalog
 from streamgauge.cli.options import DataDir, option
 
@@ -67,7 +67,7 @@ def demo(
     path = catalog or catalog_path()
     wanted = running.Wanted(path, data_dir.absolute(), for_, speed, kafka_port, redis_port, metrics_port)
     try:
-        with reaching_kafka("the demo's address"), reaching_redis("the demo's address"):
+        with told_of_kafka("the demo's address"), reaching_redis("the demo's address"):
             asyncio.run(running.run(usable_catalog(path), wanted))
     except KeyboardInterrupt:
         return

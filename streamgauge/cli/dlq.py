@@ -38,7 +38,7 @@ def list_(
     from streams.dead_letters import list_dead_letters
 
     topic = source_of(usable_catalog(catalog), source).topic
-    with reaching_kafka(kafka.brokers):
+    with reaching_kafka(kafka):
         letters = asyncio.run(list_dead_letters(topic, kafka.brokers, kafka.security, reasons=reason, limit=limit))
     rows = [
         {
@@ -71,7 +71,7 @@ def replay(
     from streams.dead_letters import replay_dead_letters
 
     topic = source_of(usable_catalog(catalog), source).topic
-    with reaching_kafka(kafka.brokers):
+    with reaching_kafka(kafka):
         sent = asyncio.run(replay_dead_letters(topic, kafka.brokers, kafka.security, reasons=reason, limit=limit))
     if not sent:
         raise refused(f"{topic} has no such dead letters")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamgauge.settings import KafkaAddress
 
 
 class Exit(IntEnum):
@@ -35,13 +41,25 @@ def unreachable(message: str) -> Failure:
 
 
 @contextmanager
-def reaching_kafka(brokers: str) -> Iterator[None]:
+def reaching_kafka(kafka: KafkaAddress) -> Iterator[None]:
+    """Sees first, within seconds, that Kafka is there and takes us; then turns its errors into a Failure."""
+    from streams.reaching import reach
+
+    with told_of_kafka(kafka.brokers):
+        asyncio.run(reach(kafka.brokers, kafka.security))
+        yield
+
+
+@contextmanager
+def told_of_kafka(brokers: str) -> Iterator[None]:
     """Turns what aiokafka raises when a broker is away or refuses us into a Failure."""
     from aiokafka import errors
 
     from streams.producing import WriteFailed
+    from streams.reaching import NotReached
     from streams.reading import ReadStalled
 
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what fails is told once, here
     try:
         yield
     except (WriteFailed, ReadStalled) as error:
@@ -54,10 +72,14 @@ def reaching_kafka(brokers: str) -> Iterator[None]:
         raise unreachable(
             f"Kafka at {brokers} does not allow this: {error}; ask for the permission in its ACLs"
         ) from error
-    except errors.AuthenticationFailedError as error:
-        raise unreachable(f"Kafka at {brokers} refuses the user name or password: {error}") from error
+    except (errors.AuthenticationFailedError, errors.SaslAuthenticationFailed) as error:
+        raise unreachable(f"Kafka at {brokers} refuses the user name or password") from error
     except errors.UnsupportedSaslMechanismError as error:
-        raise unreachable(f"Kafka at {brokers} does not offer this SASL mechanism: {error}") from error
+        raise unreachable(
+            f"Kafka at {brokers} does not offer this SASL mechanism; see --kafka-sasl-mechanism"
+        ) from error
+    except NotReached as error:
+        raise unreachable(f"Kafka cannot be reached at {error.why}") from error
     except (errors.KafkaConnectionError, errors.KafkaTimeoutError, errors.NodeNotReadyError, OSError) as error:
         raise unreachable(
             f"Kafka cannot be reached at {brokers}: {_short(error)}; is it running, and is --brokers right?"
@@ -82,4 +104,6 @@ def reaching_redis(address: str) -> Iterator[None]:
 
 
 def _short(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    """The first line, without the class name that aiokafka puts before it."""
+    told = str(error).removeprefix(f"{type(error).__name__}: ") or type(error).__name__
+    return told.splitlines()[0].rstrip(".")

@@ -63,7 +63,7 @@ def send(
     try:
         opened = [open_event_file(path, declared) for path in files]
         shift = _shift(opened, declared) if shift_to_now else None
-        with reaching_kafka(kafka.brokers):
+        with reaching_kafka(kafka):
             asyncio.run(_send(declared, opened, kafka, declared.fields[key].path if key else None, rate, shift))
     except UnusableFile as error:
         raise refused(str(error)) from error

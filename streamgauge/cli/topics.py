@@ -46,7 +46,7 @@ def topics(
     from streams.topics import ensure_topics
 
     found = usable_catalog(catalog)
-    with reaching_kafka(kafka.brokers):
+    with reaching_kafka(kafka):
         states = asyncio.run(
             ensure_topics(
                 found,

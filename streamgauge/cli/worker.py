@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamgauge.cli.failures import reaching_kafka, refused, unreachable
+from streamgauge.cli.failures import reaching_kafka, refused, unreachable, usage
 from streamgauge.cli.loading import usable_catalog
 from streamgauge.cli.options import CatalogPath, DataDir, Host, duration, option, with_connections
 
@@ -46,14 +46,24 @@ def worker(
     and leaves within ten seconds.
     """
     from sinks.errors import SinkError
-    from streamgauge.catalog_files import catalog_texts
+    from streamgauge.catalog_files import CatalogUnreadable, catalog_texts
     from streams.worker import REFUSALS, WorkerSettings, run_worker
 
+    def as_it_is_now() -> list[tuple[str, str]]:
+        try:
+            return catalog_texts(catalog)
+        except CatalogUnreadable:  # changed all the same
+            return []
+
     found = usable_catalog(catalog)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise usage(f"--data-dir {data_dir}: {error.strerror or error}") from error
     settings = WorkerSettings(
         catalog=found,
         files=catalog_texts(catalog),
-        reread=lambda: catalog_texts(catalog),
+        reread=as_it_is_now,
         brokers=kafka.brokers,
         security=kafka.security,
         redis=redis,
@@ -62,7 +72,7 @@ def worker(
         port=port,
         flush_interval=flush_interval,
     )
-    with reaching_kafka(kafka.brokers):
+    with reaching_kafka(kafka):
         try:
             run_worker(settings)
         except SinkError as error:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from streams.topics import ensure_topics
-
 from engine.catalog.model import Catalog
 from sinks.names import METRICS_PATH
 from streamgauge import retail
@@ -20,6 +18,7 @@ from streamgauge.demo.waiting import done_unless
 from streamgauge.demo.worker_process import running_worker
 from streamgauge.services import embedded_services, free_port
 from streamgauge.settings import kafka_address, redis_address
+from streams.topics import ensure_topics
 
 PARTITIONS = 2
 STOP_SECONDS = 5.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,8 @@ def command() -> Run:
 @pytest.fixture
 def orders(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A small catalog whose name, and so its topics, belong to this test alone."""
-    name = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower())[:60].strip("-")
+    told = "".join(letter if letter.isalnum() else "-" for letter in request.node.name.lower())[:50].strip("-")
+    name = f"{told}-{uuid.uuid4().hex[:6]}"
     path = tmp_path / "orders.yaml"
     path.write_text(ORDERS.format(name=name))
     return path

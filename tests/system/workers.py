@@ -116,8 +116,8 @@ class Shop:
         return self.folder / "catalog.yaml"
 
     @contextmanager
-    def worker(self, *options: str, redis: str | None = None) -> Iterator[Worker]:
-        """A worker, killed at the end unless it ended before."""
+    def worker(self, *options: str, redis: str | None = None, **variables: str) -> Iterator[Worker]:
+        """A worker with `variables` in its environment, killed at the end unless it ended before."""
         port = free_port(0)
         log = self.folder / f"worker-{port}.log"
         command = [
@@ -125,6 +125,7 @@ class Shop:
             "--redis", redis or self.redis, "--data-dir", str(self.folder / str(port)), "--port", str(port), *options,
         ]  # fmt: skip
         environment = {name: text for name, text in os.environ.items() if not name.startswith("STREAMGAUGE_")}
+        environment |= variables
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
         try:
