@@ -30,11 +30,15 @@ SERIES_KEYS = ("pane", "bucket", "h")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the reader of the topic knows at a flush. ``silent_us``: how long the partition has had nothing, by a fetch answered at its end."""
+    """What the reader of the topic knows at a flush. ``silent_us``: how long the partition has had nothing, by a fetch answered at its end.
+
+    ``behind``: whether there is more to read than a flush holds; None where only the end is known.
+    """
 
     at_end: bool = False
     silent_us: int = 0
     now_us: int | None = None  # wall clock; used for idle partitions only
+    behind: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,7 +383,7 @@ class SourcePartition:
             idle=idle,
             clock_us=max(clock, watermark) if clock is not None else None,
             empty=at_end and highest == NEVER,
-            behind=not progress.at_end,
+            behind=not progress.at_end if progress.behind is None else progress.behind,
             since_us={name: since for name, since in self._since.items() if since != NEVER},
         )
 
@@ -395,7 +399,8 @@ class SourcePartition:
             highest = max(highest, progress.now_us)
         if highest == NEVER:
             return self._floor
-        return max(self._floor, highest - times.delay_us - self.source.allowed_lateness_us)
+        decision = self._former[1] if self._former else self._decision
+        return max(self._floor, highest - decision.delay_us - decision.allowed_lateness_us)
 
     def _raise_floors(self) -> None:
         self.admission.raise_floor(self._floor)
