@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -29,13 +29,14 @@ from streams.fetching import Fetched
 from streams.parts import Parts
 from streams.producing import Pair, Place
 from streams.reading import TopicReader
-from streams.tables import assign, newest_records
+from streams.tables import OwnedLog, assign, newest_records, write
 from streams.topics import blocks_changelog
 from streams.transport import Lag
 
 # A flush is due when so much waits. Of the events, the ids for deduplication become one record, 32 bytes each.
 PENDING_ROWS = 1_000_000
 PENDING_EVENTS = 200_000
+LITTLE = 5_000  # so many events more to read, or as many as came since the last flush: that is not being behind
 QUIET_SECONDS = 1.0  # heartbeats of a partition that has nothing
 _log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class _Owned:
     tp: TP
     source: str
     state: SourcePartition
+    log: OwnedLog
     arrived: float
     limit: DeadLetterLimit = field(default_factory=DeadLetterLimit)
     letters: list[Any] = field(default_factory=list)  # of what was folded since the last flush
@@ -77,8 +79,9 @@ class _Made:
     owned: _Owned
     flush: Flush | None
     heartbeats: list[tuple[int, bytes, bytes]]
-    letters: list[Any]
-    counts: Mapping[str, int]
+    letters: list[Any] = field(default_factory=list)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    by_clock: bool = False  # the clock raises the floor: only an owner that was not superseded may say so (rule 8)
 
 
 class Accumulate:
@@ -93,6 +96,7 @@ class Accumulate:
         self._engine = parts.engine
         self._metrics = parts.metrics
         self._owned: dict[TP, _Owned] = {}
+        self._released: dict[TP, _Owned] = {}  # by the last rebalance: it may give some of them back
         self._round = asyncio.Lock()
         self.due = asyncio.Event()
 
@@ -108,34 +112,51 @@ class Accumulate:
 
     async def recover(self, plan: Plan, wanted: Collection[TP], reader: TopicReader) -> None:
         """Take up the state of partitions that are ours now (protocol rules 2 and 3). Raises StateLost."""
+        again = await self._take_back(wanted, reader)
+        await self._recover(plan, [tp for tp in wanted if tp not in again], reader)
+
+    async def _take_back(self, wanted: Collection[TP], reader: TopicReader) -> set[TP]:
+        """Go on with the partitions that nobody else had meanwhile: nobody wrote to their changelogs."""
+        released, self._released = self._released, {}
+        known = [owned for tp, owned in released.items() if tp in wanted]
+        ends = await reader.ends([owned.log.tp for owned in known])
+        again = {owned.tp: owned for owned in known if owned.log.untouched(ends[owned.log.tp])}
+        self._owned.update(again)
+        return set(again)
+
+    async def _recover(self, plan: Plan, wanted: Collection[TP], reader: TopicReader) -> None:
         if not wanted:
             return
         began = time.monotonic()
         sources = {source.topic: source for source in plan.catalog.sources.values()}
         logs = {tp: TopicPartition(blocks_changelog(plan.catalog, sources[tp.topic]), tp.partition) for tp in wanted}
-        keys = {
+        keys = {  # each of its own, so that compaction keeps them all
             log: record_key(ASSIGNMENT, log.partition, 0, 0, uuid.uuid4().hex) for log in logs.values()
-        }  # each of its own, so that compaction keeps them all
-        epochs = await assign(self._writer, keys)
-        tables = await newest_records(reader, {log: epoch + 1 for log, epoch in epochs.items()})
+        }
+        assigned = await assign(self._writer, keys)
+        tables = await newest_records(reader, {log: owned.end for log, owned in assigned.items()})
         topics = [TopicPartition(*tp) for tp in wanted]
         starts, ends = await reader.starts(topics), await reader.ends(topics)
         committed = await self._consumer().committed_offsets(set(wanted))
-        partials: dict[Place, list[Pair]] = {}
-        blocks = 0
+        found: list[_Owned] = []
         for tp, log in logs.items():
             source = sources[tp.topic].name
-            restored = tables[log]
-            blocks += len(restored)
-            state = await self._engine.run(self._restore(plan, source, tp, epochs[log], restored))
+            state = await self._engine.run(self._restore(plan, source, tp, assigned[log].epoch, tables[log]))
             _check(tp, state, committed[tp], starts[TopicPartition(*tp)], ends[TopicPartition(*tp)])
-            owned = _Owned(tp, source, state, time.time(), expected=state.offset)
-            self._owned[tp] = owned
-            beats = _heartbeats(state.heartbeat(Progress()), self._layout.merge)
-            for partition, key, value in [*beats, *state.resend]:
-                partials.setdefault((self._partials, partition), []).append((key, value))
-        await self._writer.write(partials)
-        _log.info("%s: recovered from %d records in %.1f s", listed(wanted), blocks, time.monotonic() - began)
+            found.append(_Owned(tp, source, state, assigned[log], time.time(), expected=state.offset))
+        made = [
+            _Made(owned, owned.state.take_over(), _heartbeats(owned.state.heartbeat(Progress()), self._layout.merge))
+            for owned in found
+        ]
+        await self._write_all(made)
+        resent: dict[Place, list[Pair]] = {}
+        for owned in found:
+            for partition, key, value in owned.state.resend:
+                resent.setdefault((self._partials, partition), []).append((key, value))
+        await self._writer.write(resent)
+        self._owned.update({owned.tp: owned for owned in found})
+        records = sum(len(table) for table in tables.values())
+        _log.info("%s: recovered from %d records in %.1f s", listed(wanted), records, time.monotonic() - began)
 
     def _restore(
         self, plan: Plan, source: str, tp: TP, epoch: int, restored: list[TableRecord]
@@ -157,7 +178,7 @@ class Accumulate:
             return
         await self.flush()
         for owned in going:
-            self._owned.pop(owned.tp, None)
+            self._released[owned.tp] = self._owned.pop(owned.tp)
             self._metrics.no_lag(owned.tp.topic, owned.tp.partition)
 
     # -- events ------------------------------------------------------------------------------------------------------
@@ -170,6 +191,8 @@ class Accumulate:
         owned.arrived = time.time()
         if fetched.asked > owned.expected:
             await self._look_for_gap(owned, fetched.asked)
+            if self._owned.get(tp) is not owned:
+                return
         began = time.perf_counter()
         wrong = await self._engine.run(lambda: owned.fold(fetched))
         self._metrics.batch_seconds.observe(time.perf_counter() - began)
@@ -212,11 +235,12 @@ class Accumulate:
         progress = _progress(owned, lags[owned.tp], now)
         letters, owned.letters = owned.letters, []
         counts = owned.state.take_counts()
-        if owned.state.offset > owned.flushed:
+        if owned.state.offset > owned.flushed or owned.state.floor_is_due(progress):
             owned.flushed, owned.events = owned.state.offset, 0
             flush = owned.state.flush(progress)
             owned.told, owned.at_end = now, progress.at_end
-            return _Made(owned, flush, flush.heartbeats(self._layout.merge), letters, counts)
+            by_clock = progress.silent_us >= owned.state.source.watermark.seal_idle_after_us
+            return _Made(owned, flush, flush.heartbeats(self._layout.merge), letters, counts, by_clock)
         if progress.at_end and (not owned.at_end or now - owned.told >= QUIET_SECONDS):
             owned.told, owned.at_end = now, True
             beats = _heartbeats(owned.state.heartbeat(progress), self._layout.merge)
@@ -224,39 +248,46 @@ class Accumulate:
         return None
 
     async def _write(self, made: list[_Made]) -> None:
-        flushed = [(part.owned, part.flush) for part in made if part.flush is not None]
         letters = {
             (dead_letter_topic(part.owned.tp.topic), part.owned.tp.partition): part.letters
             for part in made
             if part.letters
         }
+        if letters:
+            await self._writer.write_with_headers(letters)
+        await self._write_all(made)
+
+    async def _write_all(self, made: Sequence[_Made]) -> None:
+        """Flushes and heartbeats, in their order."""
+        flushed = [(part.owned, part.flush) for part in made if part.flush is not None]
+        logs = [owned.log for owned, _ in flushed]
         records: dict[Place, list[Pair]] = {}
         for owned, flush in flushed:
             if flush.state:
-                records[self._changelog(owned)] = list(flush.state)
+                records[owned.log.place] = list(flush.state)
             for partition, key, value in flush.partials:
                 records.setdefault((self._partials, partition), []).append((key, value))
-        if letters or records:
-            await asyncio.gather(self._writer.write_with_headers(letters), self._writer.write(records))
+        if records:
+            await write(self._writer, records, logs)
         if flushed:
-            await self._writer.write({self._changelog(owned): [flush.manifest] for owned, flush in flushed})
+            await write(self._writer, {owned.log.place: [flush.manifest] for owned, flush in flushed}, logs)
         beats: dict[Place, list[Pair]] = {}
         for part in made:
+            if part.by_clock and not await self._is_owner(part.owned):
+                continue
             for partition, key, value in part.heartbeats:
                 beats.setdefault((self._partials, partition), []).append((key, value))
         if beats:
             await self._writer.write(beats)
         if flushed:
-            gone: dict[Place, list[Pair]] = {
-                self._changelog(owned): [(key, None) for key in flush.tombstones]
-                for owned, flush in flushed
-                if flush.tombstones
-            }
+            gone = {owned.log.place: [(key, None) for key in flush.tombstones] for owned, flush in flushed}
             committed = {owned.tp: flush.offset for owned, flush in flushed}
-            await asyncio.gather(self._writer.write(gone), self._consumer().commit_offsets(committed))
+            await asyncio.gather(write(self._writer, gone, logs), self._consumer().commit_offsets(committed))
 
-    def _changelog(self, owned: _Owned) -> Place:
-        return blocks_changelog(self._catalog, owned.state.source), owned.tp.partition
+    async def _is_owner(self, owned: _Owned) -> bool:
+        """Whether nobody else wrote to the changelog since the partition was assigned to us."""
+        ends = await self._consumer().highwaters(TP(*owned.log.place))
+        return owned.log.untouched(ends[TP(*owned.log.place)])
 
     def _count(self, made: Collection[_Made], lags: Mapping[TP, Lag | None], now: float) -> None:
         for part in made:
@@ -282,7 +313,8 @@ def _progress(owned: _Owned, lag: Lag | None, now: float) -> Progress:
     quiet = lag.at - owned.arrived
     # What is at the end may be no event (the mark of a transaction): then the reader is past it, and nothing comes.
     at_end = owned.state.offset >= lag.end or (lag.position >= lag.end and quiet > QUIET_SECONDS)
-    return Progress(at_end, int(max(0.0, quiet) * 1e6) if at_end else 0, int(now * 1e6))
+    behind = not at_end and lag.end - owned.state.offset > max(owned.events, LITTLE)
+    return Progress(at_end, int(max(0.0, quiet) * 1e6) if at_end else 0, int(now * 1e6), behind)
 
 
 def _heartbeats(beat: Heartbeat, partitions: int) -> list[tuple[int, bytes, bytes]]:

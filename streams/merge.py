@@ -29,9 +29,10 @@ from streams.fetching import Fetched, Record
 from streams.parts import Parts
 from streams.producing import Pair, Place
 from streams.reading import TopicReader
-from streams.tables import FencedTable, assign, newest_records
+from streams.tables import FencedTable, OwnedLog, assign, newest_records, write
 from streams.topics import windows_changelog
 
+CATCHING_UP_SECONDS = 0.5  # while sources are behind, nothing is published more often
 BEHIND_SECONDS = 2.0  # while sources are behind, windows that are open are shown so often
 MANIFEST_SECONDS = 1.0  # the least often that progress without values is made durable
 _log = logging.getLogger(__name__)
@@ -50,11 +51,13 @@ class _Owned:
 
     tp: TP
     state: MergePartition
+    log: OwnedLog
     table: FencedTable
     complete_at: int  # below are records that were there at the assignment: nothing is published without them
     fresh: bool = True  # nothing was published yet
     changed: bool = True
     held: bool = False  # open windows wait
+    published: float = 0.0
     shown: float = 0.0  # when open windows were published last
     kept: float = 0.0  # when the manifest was written last
     kept_offset: int = -1
@@ -81,6 +84,7 @@ class Merge:
         self._metrics = parts.metrics
         self._sinks = sinks
         self._owned: dict[TP, _Owned] = {}
+        self._released: dict[TP, _Owned] = {}  # by the last rebalance: it may give some of them back
         self._round = asyncio.Lock()
         self._wake = asyncio.Event()
         self._clock = time.monotonic
@@ -97,19 +101,33 @@ class Merge:
 
     async def recover(self, plan: Plan, wanted: Collection[TP], reader: TopicReader) -> None:
         """Take up the state of partitions that are ours now. Raises StateLost."""
+        again = await self._take_back(wanted, reader)
+        await self._recover(plan, [tp for tp in wanted if tp not in again], reader)
+
+    async def _take_back(self, wanted: Collection[TP], reader: TopicReader) -> set[TP]:
+        """Go on with the partitions that nobody else had meanwhile: nobody wrote to their changelogs."""
+        released, self._released = self._released, {}
+        known = [owned for tp, owned in released.items() if tp in wanted]
+        ends = await reader.ends([owned.log.tp for owned in known])
+        for owned in known:
+            if owned.log.untouched(ends[owned.log.tp]):
+                owned.fresh = owned.changed = True
+                self._owned[owned.tp] = owned
+        return {owned.tp for owned in known if owned.tp in self._owned}
+
+    async def _recover(self, plan: Plan, wanted: Collection[TP], reader: TopicReader) -> None:
         if not wanted:
             return
         began = self._clock()
         logs = {tp: TopicPartition(self._windows, tp.partition) for tp in wanted}
-        epochs = await assign(self._writer, {log: FencedTable.assignment_key() for log in logs.values()})
-        tables = await newest_records(reader, {log: epoch + 1 for log, epoch in epochs.items()})
-        owned: dict[TP, FencedTable] = {}
+        assigned = await assign(self._writer, {log: FencedTable.assignment_key() for log in logs.values()})
+        tables = await newest_records(reader, {log: owned.end for log, owned in assigned.items()})
+        fenced = {tp: FencedTable(assigned[log].epoch) for tp, log in logs.items()}
         states: dict[TP, dict[bytes, bytes]] = {}
         rewritten: dict[Place, list[Pair]] = {}
         for tp, log in logs.items():
-            owned[tp] = FencedTable(log)
-            states[tp], rewritten[log.topic, log.partition] = owned[tp].take_over(epochs[log], tables[log])
-        await self._writer.write(rewritten)
+            states[tp], rewritten[assigned[log].place] = fenced[tp].take_over(tables[log])
+        await write(self._writer, rewritten, assigned.values())
         topics = {tp: TopicPartition(*tp) for tp in wanted}
         ends = await reader.ends(list(topics.values()))
         committed = await self._consumer().committed_offsets(set(wanted))
@@ -117,10 +135,10 @@ class Merge:
         for tp, offset in offsets.items():
             _check(tp, offset, committed[tp], ends[topics[tp]])
         partials = await newest_records(reader, {topics[tp]: offset or 0 for tp, offset in offsets.items()})
-        for tp in wanted:
+        for tp, log in logs.items():
             records = [(key, value) for key, value, _ in partials[topics[tp]]]
             state = await self._engine.run(self._restore(plan, tp, states[tp], records))
-            self._owned[tp] = _Owned(tp, state, owned[tp], ends[topics[tp]])
+            self._owned[tp] = _Owned(tp, state, assigned[log], fenced[tp], ends[topics[tp]])
         blocks = sum(len(records) for records in partials.values())
         _log.info("%s: recovered %d blocks in %.1f s", listed(wanted), blocks, self._clock() - began)
 
@@ -138,7 +156,9 @@ class Merge:
         """Let go of partitions, once what is being published is durable."""
         async with self._round:
             for tp in tps:
-                if self._owned.pop(tp, None) is not None:
+                owned = self._owned.pop(tp, None)
+                if owned is not None:
+                    self._released[tp] = owned
                     for sink in self._sinks:
                         sink.drop(tp.partition)
 
@@ -179,6 +199,8 @@ class Merge:
             lag = self._consumer().lag(owned.tp)
             if lag is None or lag.position < owned.complete_at:
                 return False
+        if owned.state.behind and now - owned.published < CATCHING_UP_SECONDS:
+            return False  # each publication merges windows anew: fewer are cheaper
         return (
             owned.changed
             or (owned.held and now - owned.shown >= BEHIND_SECONDS)
@@ -187,7 +209,7 @@ class Merge:
 
     def _make(self, owned: _Owned, now: float, final: bool) -> _Made:
         open_windows = final or not owned.state.behind or now - owned.shown >= BEHIND_SECONDS
-        owned.changed = False
+        owned.changed, owned.published = False, now
         if owned.fresh:
             owned.state.republish()
             owned.fresh = False
@@ -205,15 +227,15 @@ class Merge:
         first: dict[Place, list[Pair]] = {}
         values: dict[Place, list[Pair]] = {}
         for part in made:
-            place = (self._windows, part.owned.tp.partition)
             if part.publication.revisions:
-                first[place] = part.owned.table.pairs(part.publication.revisions)
+                first[part.owned.log.place] = part.owned.table.pairs(part.publication.revisions)
             for partition, key, value in part.publication.shares:
                 first.setdefault((self._partials, partition), []).append((key, value))
             for place, pairs in part.values.items():
                 values.setdefault(place, []).extend(pairs)
+        logs = [part.owned.log for part in made]
         if first:
-            await self._writer.write(first)
+            await write(self._writer, first, logs)
         if values:
             await self._writer.write(values)
         for part in made:
@@ -223,12 +245,8 @@ class Merge:
         durable = [part for part in made if final or self._is_worth(part, now)]
         if not durable:
             return
-        await self._writer.write(
-            {
-                (self._windows, part.owned.tp.partition): part.owned.table.pairs([part.publication.manifest])
-                for part in durable
-            }
-        )
+        manifests = {part.owned.log.place: part.owned.table.pairs([part.publication.manifest]) for part in durable}
+        await write(self._writer, manifests, logs)
         gone: dict[Place, list[Pair]] = {
             (self._partials, part.owned.tp.partition): [(key, None) for key in part.publication.tombstones]
             for part in durable

@@ -108,7 +108,8 @@ class BulkWriter:
     ) -> dict[Place, int]:
         sends = [self._write_place(place, list(part)) for place, part in records.items()]
         try:
-            ends = await asyncio.wait_for(asyncio.gather(*sends), self._timeout)
+            async with asyncio.timeout(self._timeout):
+                ends = await asyncio.gather(*sends)
         except TimeoutError as error:
             topics = ", ".join(sorted({topic for topic, _ in records}))
             raise WriteFailed(f"Kafka did not acknowledge a write to {topics} within {self._timeout:g} s") from error
