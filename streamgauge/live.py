@@ -10,20 +10,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.measure import Measurement
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from engine.catalog.model import Catalog, Cumulate, Hop, Kpi
+from engine.catalog.model import Cumulate, Hop, Kpi
 
 STATUS_MARKS = {"ok": ("● ok", "green"), "warning": ("▲ warning", "yellow"), "critical": ("■ critical", "red")}
 STATE_MARKS = {"open": "filling", "closed": "closed", "revised": "revised"}
-WIDEST = 40  # of a KPI's title
-SERIES_SHOWN = 3  # of a KPI with dimensions: the largest ones
-COLUMNS = ("value", "change", "target", "status", "window", "state", "samples", "watermark")
-DROPPED = ("watermark", "state", "samples", "window", "target")  # in this order, where the terminal is narrow
+COLUMNS = ("value", "change", "trend", "target", "status", "window", "state", "samples", "watermark")
+ON_THE_RIGHT = ("value", "change", "target", "samples")
+BARS = "▁▂▃▄▅▆▇█"
+TREND_WIDTH = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +69,6 @@ class Value:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """What is going on around the values, for the lines above them."""
-
-    events_per_second: float | None = None
-    accepted: int = 0
-    refused: int = 0
-    sent: int = 0
-    to_send: int = 0
-    lag: int | None = None
-    phase: str = ""
-
-
 def number(value: Decimal | None, unit: str | None) -> str:
     """For reading, not for calculating: ``1,213,440.55``, ``28.4 %`` for a ratio."""
     if value is None:
@@ -125,86 +109,40 @@ def change_text(value: Value, favorable: str | None) -> Text:
     return Text(f"{'▲' if up else '▼'} {share:,.1f} %", style=style)
 
 
-def values_table(
-    catalog: Catalog, values: Mapping[str, Sequence[Value]], *, width: int | None = None, height: int | None = None
-) -> Table:
-    """A line per KPI without dimensions, the largest series of each KPI with them; what does not fit is left out."""
-    series = SERIES_SHOWN
-    if (
-        height is not None
-        and len(catalog.kpis) + SERIES_SHOWN * sum(bool(k.group_by) for k in catalog.kpis.values()) > height
-    ):
-        series = 1
-    columns = list(COLUMNS)
-    for dropped in (None, *DROPPED):
-        if dropped:
-            columns.remove(dropped)
-        table = _values_table(
-            catalog, values, columns, series, WIDEST if width is None or width >= 100 else WIDEST // 2 + 8
-        )
-        if width is None or Measurement.get(Console(width=1000), Console(width=1000).options, table).maximum <= width:
-            break
-    return table
-
-
-def _values_table(
-    catalog: Catalog, values: Mapping[str, Sequence[Value]], columns: Sequence[str], series: int, widest: int
-) -> Table:
-    table = _table(("KPI",), columns)
-    for name, kpi in catalog.kpis.items():
-        found = values.get(name, ())
-        title = _shortened(kpi.title or name, widest)
-        if not found:
-            table.add_row(Text(title), Text("...", style="dim"))
-            continue
-        if kpi.group_by:
-            table.add_row(Text(title))
-        for value in found[: series if kpi.group_by else 1]:
-            label = title
-            if kpi.group_by:
-                label = _shortened(f"  {', '.join(_dimension(text) for text in value.dims.values())}", widest)
-            cells = _cells(value, kpi)
-            table.add_row(Text(label), *(cells[column] for column in columns))
-    return table
-
-
-def _shortened(text: str, widest: int) -> str:
+def shortened(text: str, widest: int) -> str:
     return text if len(text) <= widest else text[: widest - 1].rstrip() + "…"
 
 
 def series_table(values: Iterable[Value]) -> Table:
     """A line per value, where no catalog is at hand."""
-    table = _table(("KPI", "series"), COLUMNS)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=False)
+    add_columns(table, ("KPI", "series", *(column for column in COLUMNS if column != "trend")))
     for value in values:
-        table.add_row(Text(value.kpi), Text(series_text(value)), *_cells(value, None).values())
+        table.add_row(Text(value.kpi), Text(series_text(value)), *cells(value, None).values())
     return table
 
 
 def change_line(value: Value) -> Text:
     """One value in one line, for a pipe."""
-    return Text("  ", end="").join([Text(value.kpi), Text(series_text(value)), *_cells(value, None).values()])
+    return Text("  ", end="").join([Text(value.kpi), Text(series_text(value)), *cells(value, None).values()])
 
 
 def series_text(value: Value) -> str:
-    return ", ".join(f"{name}={_dimension(text)}" for name, text in value.dims.items()) or "-"
+    return ", ".join(f"{name}={dimension_text(text)}" for name, text in value.dims.items()) or "-"
 
 
-def _table(first: Sequence[str], columns: Sequence[str]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=False)
-    for heading in (*first, *columns):
-        table.add_column(
-            heading, justify="right" if heading in ("value", "change", "target", "samples") else "left", no_wrap=True
-        )
-    return table
+def add_columns(table: Table, headings: Iterable[str]) -> None:
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in ON_THE_RIGHT else "left", no_wrap=True)
 
 
-def _cells(value: Value, kpi: Kpi | None) -> dict[str, Text]:
-    """By column, in the order of COLUMNS."""
+def cells(value: Value, kpi: Kpi | None) -> dict[str, Text]:
+    """By column, in the order of COLUMNS, but for the trend, which is of more than one value."""
     mark, style = STATUS_MARKS.get(value.status or "", ("-", "dim"))
     unit = "" if value.unit in (None, "ratio") else f" {value.unit}"
-    shown = (
-        Text(value.reason, style="dim") if value.reason else Text(number(value.value, value.unit) + unit, style="bold")
-    )
+    shown = Text.assemble((number(value.value, value.unit), "bold"), (unit, "dim"))
+    if value.value is None and value.reason:
+        shown = Text(value.reason, style="dim")
     watermark = value.watermark and value.watermark.astimezone(value.end.tzinfo)
     return {
         "value": shown,
@@ -212,58 +150,32 @@ def _cells(value: Value, kpi: Kpi | None) -> dict[str, Text]:
         "target": Text(number(value.target, value.unit), style="" if value.target is not None else "dim"),
         "status": Text(mark, style=style),
         "window": Text(window_text(value, kpi)),
-        "state": Text(STATE_MARKS.get(value.state, value.state), style="dim" if value.state == "closed" else ""),
+        "state": _state(value),
         "samples": Text(f"{value.samples:,}"),
         "watermark": Text(f"{watermark:%a %d %b %H:%M:%S}" if watermark else "-", style="dim"),
     }
 
 
-def _dimension(text: object) -> str:
+def _state(value: Value) -> Text:
+    """With what is missing in a value that is shown all the same."""
+    told = Text(STATE_MARKS.get(value.state, value.state), style="dim" if value.state == "closed" else "")
+    if value.value is not None and value.reason:
+        told.append(f", {value.reason.replace('_', ' ')}", style="yellow")
+    return told
+
+
+def dimension_text(text: object) -> str:
     return "(none)" if text is None else "(others)" if text == "__other__" else str(text)
 
 
-def screen(
-    catalog: Catalog,
-    values: Mapping[str, Sequence[Value]],
-    activity: Activity,
-    addresses: Sequence[str],
-    *,
-    width: int,
-    height: int,
-) -> RenderableType:
-    """The whole live view, for a terminal of this size."""
-    around = list(_activity_lines(activity))
-    table = values_table(catalog, values, width=width, height=height - len(around) - len(addresses) - 5)
-    marks = [value.watermark for found in values.values() for value in found if value.watermark]
-    at = (
-        f" · event time {max(marks).astimezone(ZoneInfo(catalog.calendar.timezone)):%a %d %b %Y %H:%M:%S}"
-        if marks
-        else ""
-    )
-    return Group(Text(f"streamgauge · {catalog.name}{at}", style="bold"), *around, table, *map(_dim, addresses))
-
-
-def _activity_lines(activity: Activity) -> Iterable[RenderableType]:
-    parts = [f"{activity.accepted:,} events folded"]
-    if activity.events_per_second is not None:
-        parts.append(f"{activity.events_per_second:,.0f} events/s")
-    if activity.refused:
-        parts.append(f"{activity.refused:,} refused")
-    if activity.lag is not None:
-        parts.append(f"{activity.lag:,} waiting")
-    yield Text(" · ".join(parts))
-    if activity.to_send:
-        line = Table.grid(padding=(0, 1))
-        line.add_row(
-            Text(activity.phase),
-            ProgressBar(total=activity.to_send, completed=activity.sent, width=40),
-            Text(f"{activity.sent:,} of {activity.to_send:,} lines sent"),
-        )
-        yield line
-
-
-def _dim(text: str) -> Text:
-    return Text(text, style="dim")
+def sparkline(values: Sequence[Decimal], width: int = TREND_WIDTH) -> str:
+    """The last values as bars from the lowest to the highest of them: ``▁▂▅█``."""
+    last = list(values[-width:])
+    if len(last) < 2:
+        return ""
+    low, high = min(last), max(last)
+    steps = len(BARS) - 1
+    return "".join(BARS[int((value - low) * steps / (high - low)) if high > low else steps // 2] for value in last)
 
 
 def _decimal(found: object) -> Decimal | None:

@@ -60,6 +60,9 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.SUCCESS
+    except OSError as error:  # a full disk, a folder that may not be written
+        complain(f"{f'{error.filename}: ' if error.filename else ''}{error.strerror or error}")
+        return _flushed(Exit.NO)
     return Exit.SUCCESS
 
 

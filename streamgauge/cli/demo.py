@@ -55,6 +55,9 @@ def demo(
             "metrics-port", "The worker's port; the next free one when it is taken.", metavar="PORT", min=0, max=65535
         ),
     ] = 9108,
+    picture: Annotated[
+        Path | None, option("picture", "At the end, write the view to this file as SVG.", metavar="FILE")
+    ] = None,
 ) -> None:
     """Watch KPIs of a grocery retailer live: real Kafka, real Valkey, one worker, 1.47 million till lines.
 
@@ -65,7 +68,11 @@ def demo(
     from streamgauge.services import ServiceError
 
     path = catalog or catalog_path()
-    wanted = running.Wanted(path, data_dir.absolute(), for_, speed, kafka_port, redis_port, metrics_port)
+    wanted = running.Wanted(path, data_dir.absolute(), for_, speed, kafka_port, redis_port, metrics_port, picture)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise usage(f"--data-dir {data_dir}: {error.strerror or error}") from error
     try:
         with told_of_kafka("the demo's address"), reaching_redis("the demo's address"):
             asyncio.run(running.run(usable_catalog(path), wanted))
@@ -75,5 +82,3 @@ def demo(
         raise refused(str(error)) from error
     except ServiceError as error:
         raise unreachable(str(error)) from error
-    except OSError as error:
-        raise usage(f"--data-dir {data_dir}: {error.strerror or error}") from error

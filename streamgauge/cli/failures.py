@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -11,6 +13,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from streamgauge.settings import KafkaAddress
+
+
+# Of all OSErrors, those that are about a connection; the others are about files.
+NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 
 
 class Exit(IntEnum):
@@ -80,7 +86,7 @@ def told_of_kafka(brokers: str) -> Iterator[None]:
         ) from error
     except NotReached as error:
         raise unreachable(f"Kafka cannot be reached at {error.why}") from error
-    except (errors.KafkaConnectionError, errors.KafkaTimeoutError, errors.NodeNotReadyError, OSError) as error:
+    except (errors.KafkaConnectionError, errors.KafkaTimeoutError, errors.NodeNotReadyError, *NETWORK) as error:
         raise unreachable(
             f"Kafka cannot be reached at {brokers}: {_short(error)}; is it running, and is --brokers right?"
         ) from error
@@ -97,7 +103,7 @@ def reaching_redis(address: str) -> Iterator[None]:
         yield
     except (exceptions.AuthenticationError, exceptions.NoPermissionError) as error:
         raise unreachable(f"Redis at {address} refuses the user name or password, or the command: {error}") from error
-    except (TimeoutError, exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+    except (exceptions.ConnectionError, exceptions.TimeoutError, *NETWORK) as error:
         raise unreachable(
             f"Redis cannot be reached at {address}: {_short(error)}; is it running, and is --redis right?"
         ) from error

@@ -53,7 +53,8 @@ async def _watch(address: RedisAddress, kpi: str, where: dict[str, str], name: s
     from sinks.redis.connection import connect
     from streamgauge.live import Value, change_line, series_table
 
-    redis = connect(address, blocking_reads=True)
+    redis = connect(address)
+    waiting = connect(address, blocking_reads=True)  # which waits for ever: nothing but updates is asked of it
     try:
         catalog = name or await only_catalog(redis)
         values = {str(value["dims"]): Value.read(value) for value in await reading.current(redis, catalog, kpi, where)}
@@ -69,7 +70,7 @@ async def _watch(address: RedisAddress, kpi: str, where: dict[str, str], name: s
             for value in values.values():
                 console.print(change_line(value))
         with live or contextlib.nullcontext():
-            async for _, update in reading.updates(redis, catalog, [kpi]):
+            async for _, update in reading.updates(waiting, catalog, [kpi]):
                 if any(reading.dimensions(update.dims).get(dimension) != text for dimension, text in where.items()):
                     continue
                 value = Value.read(loads(update.json, parse_float=Decimal))
@@ -83,3 +84,4 @@ async def _watch(address: RedisAddress, kpi: str, where: dict[str, str], name: s
                 sys.stdout.flush()
     finally:
         await redis.aclose()
+        await waiting.aclose()

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from engine.catalog.model import Catalog, Source
 from streamgauge import retail
@@ -22,6 +23,7 @@ SOURCE = "till_lines"
 LINES_AT_ONCE = 20_000
 TAIL_SECONDS = 0.25
 WRITE_SECONDS = 60.0
+QUIET = timedelta(minutes=10)
 
 
 def retail_source(catalog: Catalog) -> Source:
@@ -92,11 +94,21 @@ async def send_lines(sending: Sending, topic: str, kafka: KafkaAddress, speed: f
                 await writer.write(found)
                 sending.sent += sum(map(len, found.values()))
 
-        began, clock, reached = datetime.now(UTC), time.monotonic(), lines.sold_at(position)
+        began, clock = datetime.now(UTC), time.monotonic()
         await up_to(lines.sold_before(began))
-        sending.phase = "live" if speed == 1 else f"live, {speed:g} times as fast"
-        start = max(began, reached) if speed != 1 else began  # a faster clock goes on from where it was
+        # A faster clock goes on from the next line: where it was when it was stopped, and not through closed hours.
+        start, clock = (began, clock) if speed == 1 else (max(began, lines.sold_at(position)), time.monotonic())
         while position < lines.rows and not await came(sending.stopping, TAIL_SECONDS):
-            await up_to(lines.sold_before(start + timedelta(seconds=(time.monotonic() - clock) * speed)))
+            now = start + timedelta(seconds=(time.monotonic() - clock) * speed)
+            await up_to(lines.sold_before(now))
+            sending.phase = _live(lines.sold_at(position), now, speed)
         if position == lines.rows:
             sending.phase = "the year's last line is sent"
+
+
+def _live(following: datetime, now: datetime, speed: float) -> str:
+    """What is going on while time passes; of a till that is silent for long, when it goes on."""
+    pace = "live" if speed == 1 else f"live, {speed:g} times as fast"
+    if following - now < QUIET:
+        return pace
+    return f"{pace}; shops are closed until {following.astimezone(ZoneInfo(retail.TIMEZONE)):%a %d %b %H:%M}"

@@ -35,6 +35,7 @@ class Wanted:
     kafka_port: int
     redis_port: int
     metrics_port: int
+    picture: Path | None
 
 
 async def run(catalog: Catalog, wanted: Wanted) -> None:
@@ -68,7 +69,7 @@ async def run(catalog: Catalog, wanted: Wanted) -> None:
                 "Ctrl-C ends everything"
                 + (" · --speed 60 makes an hour pass in a minute" if wanted.speed == 1 else ""),
             )
-            show = Show(catalog, Sending(lines), worker, addresses)
+            show = Show(catalog, Sending(lines), worker, addresses, picture=wanted.picture)
             sending = asyncio.create_task(send_lines(show.sending, source.topic, kafka, wanted.speed))
             try:
                 await show.until(stop, wanted.seconds, services, address, sending)

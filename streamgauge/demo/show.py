@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
 
 from redis.asyncio import Redis
 from rich.console import Console, RenderableType
 from rich.live import Live
 
 from engine.catalog.model import Catalog
+from engine.series import dims_text
 from sinks.names import METRICS_PATH
 from sinks.redis import reading
 from sinks.redis.connection import RedisAddress, connect
 from streamgauge.cli.output import say, stdout
 from streamgauge.demo import DemoError
 from streamgauge.demo.events import Sending
+from streamgauge.demo.screen import SERIES_SHOWN, Activity, screen, series_key, values_table
 from streamgauge.demo.waiting import came
 from streamgauge.demo.worker_process import Counters, Worker
-from streamgauge.live import SERIES_SHOWN, Activity, Value, screen, values_table
+from streamgauge.live import TREND_WIDTH, Value
 from streamgauge.services import Services
 
 LOOK_SECONDS = 0.5
 SPEAK_SECONDS = 5.0
+TRENDS_A_LOOK = 2
+PICTURE_SIZE = (148, 45)  # columns, lines
 FIRST_VALUE_SECONDS = 120.0
 
 
@@ -39,6 +46,9 @@ class Show:
     addresses: Sequence[str]
     values: dict[str, list[Value]] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
+    picture: Path | None = None
+    trends: dict[tuple[str, str], list[Decimal]] = field(default_factory=dict)
+    looks: int = 0
 
     async def until(
         self,
@@ -83,8 +93,10 @@ class Show:
                         )
         finally:
             await redis.aclose()
+            if self.picture is not None and self.values:
+                self._draw(self.picture)
         if live is None:
-            console.print(values_table(self.catalog, self.values))
+            console.print(values_table(self.catalog, self.values, trends=self.trends))
 
     async def _look(self, redis: Redis) -> None:
         """Takes in what Redis and the worker's metrics say now."""
@@ -95,13 +107,44 @@ class Show:
                 found = await reading.current(redis, self.catalog.name, name)
             if found:
                 self.values[name] = [Value.read(value) for value in found]
+        names = list(self.values)
+        for turn in range(min(TRENDS_A_LOOK, len(names))):  # the past changes slowly
+            await self._look_back(redis, names[(self.looks * TRENDS_A_LOOK + turn) % len(names)])
+        self.looks += 1
         status, metrics = await asyncio.to_thread(self.worker.get, METRICS_PATH)
         if status == 200:
             self.counters.read(metrics, time.monotonic())
 
+    async def _look_back(self, redis: Redis, name: str) -> None:
+        """Takes in the past of the series shown of a KPI."""
+        for value in self.values[name]:
+            dims = dims_text(list(value.dims), [None if text is None else str(text) for text in value.dims.values()])
+            past = [Value.read(found) for found in await reading.history(redis, self.catalog.name, name, dims)]
+            ends = {one.end: one.value for one in [*past, value] if one.value is not None}
+            self.trends[series_key(value)] = list(ends.values())[-TREND_WIDTH:]
+
     def _screen(self, console: Console) -> RenderableType:
         size = console.size
-        return screen(self.catalog, self.values, self._activity(), self.addresses, width=size.width, height=size.height)
+        return screen(
+            self.catalog,
+            self.values,
+            self._activity(),
+            self.addresses,
+            width=size.width,
+            height=size.height,
+            trends=self.trends,
+        )
+
+    def _draw(self, path: Path) -> None:
+        """The view as it is now, as a picture."""
+        width, height = PICTURE_SIZE
+        canvas = Console(record=True, width=width, height=height, file=io.StringIO(), force_terminal=True)
+        footer = ["Ctrl-C ends everything, and the same command goes on from there"]
+        view = screen(
+            self.catalog, self.values, self._activity(), footer, width=width, height=height, trends=self.trends
+        )
+        canvas.print(view)
+        path.write_text(canvas.export_svg(title="streamgauge demo"), encoding="utf-8")
 
     def _activity(self) -> Activity:
         counters, sending = self.counters, self.sending
