@@ -36,6 +36,7 @@ PARTITIONS = 4
 WORKERS = 2
 CHUNK = 2_000
 SETTLE_SECONDS = 300.0
+SILENT_SECONDS = 100.0  # beyond which nothing comes any more: idle_after is one minute
 _SHARE_SENDING = 0.9
 
 
@@ -176,14 +177,15 @@ async def _check(outcome: Outcome, lines: retail.TillLines, catalog: Catalog, at
     brokers, redis = at
     answers = await asyncio.to_thread(expected, lines, datetime.now(UTC) - timedelta(minutes=10))
     outcome.compared = len(answers)
-    began = time.monotonic()
+    began = last = time.monotonic()
     reader = Reader(brokers, values_topic(catalog.name), PARTITIONS)
     outcome.published = reader.published
     try:
         while True:
             came = await asyncio.to_thread(reader.further)
-            wrong = reader.published.differences(answers)
-            if not wrong or time.monotonic() - began > SETTLE_SECONDS:
+            now = time.monotonic()
+            last = now if came else last
+            if not reader.published.differences(answers) or now - began > SETTLE_SECONDS or now - last > SILENT_SECONDS:
                 break
             await asyncio.sleep(0.2 if came else 1.0)
         outcome.settled = time.monotonic() - began

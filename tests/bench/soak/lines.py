@@ -72,6 +72,7 @@ def traffic(lines: TillLines, partitions: int, seed: int) -> Traffic:
     held = np.where(random.random(lines.rows) < 0.03, random.integers(0, HELD_BACK_US, lines.rows), 0)
     when = lines.sold_us + held
     again, late, bad = (every[random.random(lines.rows) < share] for share in (0.02, 0.005, 0.002))
+    late = late[lines.sold_us[late] + TOO_LATE_US < lines.sold_us[-1]]  # others would be sent before they are late
     parts = (
         (Kind.LINE, every, when),
         (Kind.AGAIN, again, when[again] + random.integers(0, HELD_BACK_US, len(again))),
