@@ -27,6 +27,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.threads import WorkerThread
 
 from streams import fetching
 from streams.fetching import BatchedTopics
@@ -34,6 +35,8 @@ from streams.fetching import BatchedTopics
 SCHEME = "batch"
 # A partition whose buffer is full is asked again this soon while the others have nothing.
 CROWDED_WAIT_SECONDS = 0.05
+# The event loop waits as long for the thread to leave the group and end.
+LEAVE_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,21 @@ class BatchSchema(faust.Schema[None, Any]):
         return message.value
 
 
+class FetchingThread(WorkerThread):
+    """Ends with the process, however long Kafka takes to answer its last requests."""
+
+    def __init__(self, service: Any, **options: Any) -> None:
+        super().__init__(service, **options)
+        self.daemon = True
+
+    def stop(self) -> None:
+        self.is_stopped.wait(LEAVE_SECONDS)
+
+
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that fetches, keeps the group membership alive and commits."""
+
+    Worker = FetchingThread
 
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf, fetch = self.app.conf, transport.fetch_settings

@@ -14,6 +14,7 @@ from typing import Any
 
 from faust.types import TP
 
+from engine.blocks import UnknownVersion
 from engine.catalog.model import Catalog
 from engine.plan import plan_catalog
 from sinks.errors import SinkError
@@ -28,6 +29,7 @@ from streams.definitions import Definitions
 from streams.engine_thread import EngineThread
 from streams.fetching import BatchedTopics
 from streams.health import Health, PortTaken, health_server
+from streams.log_lines import configure_logging
 from streams.merge import Merge, Sink
 from streams.parts import Parts
 from streams.producing import BulkWriter
@@ -36,6 +38,7 @@ from streams.security import KafkaSecurity
 from streams.topics import TopicsDiffer, blocks_changelog, check_topics, windows_changelog
 
 STOP_SECONDS = 8.0
+FAILED_SECONDS = 3.0  # for leaving the group, when something went wrong
 CATALOG_LOOK_SECONDS = 5.0
 HEALTH_LOOK_SECONDS = 0.5
 DRAIN_SECONDS = 1.0  # what Redis gets for what still waits, when the worker ends
@@ -53,7 +56,7 @@ class WorkerCrashed(Exception):
 
 
 # What ends a worker for a reason that its message explains.
-REFUSALS = (TopicsDiffer, StateLost, OldCatalog, TooManyDeadLetters, PortTaken, WorkerCrashed)
+REFUSALS = (TopicsDiffer, StateLost, UnknownVersion, OldCatalog, TooManyDeadLetters, PortTaken, WorkerCrashed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +82,8 @@ def run_worker(settings: WorkerSettings) -> None:
 
     Raises KafkaError, WriteFailed, SinkError, TopicsDiffer, StateLost, OldCatalog, TooManyDeadLetters, PortTaken.
     """
-    _configure_logging()
+    configure_logging()
     asyncio.run(_Worker(settings).run())
-
-
-def _configure_logging() -> None:
-    """One line per event in the worker's life; of the libraries, what goes wrong."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    for name in ("streams", "sinks"):
-        logging.getLogger(name).setLevel(logging.INFO)
-    # Faust's services log under the module of their class, which may be one of ours.
-    for name in ("faust", "mode", "streams.app", "streams.transport"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    # Connecting for the first time: what fails is told once, as the end of the command.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 class _Worker:
@@ -184,7 +175,7 @@ class _Worker:
         _log.info("ending")
         self._health.unready = {"ending": "the worker is ending"}
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(STOP_SECONDS if self._failure is None else FAILED_SECONDS):
                 if self._failure is None:
                     await self._settle()
                 for task in (*tasks, starting):
@@ -192,7 +183,7 @@ class _Worker:
                 await asyncio.gather(*tasks, starting, return_exceptions=True)
                 await app.stop()
         except TimeoutError:
-            _log.error("not everything ended within %g s", STOP_SECONDS)
+            _log.error("not everything ended in time")
 
     async def _settle(self) -> None:
         """Make all that was folded durable, and publish what there is, before the group is left."""
