@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from engine.affected import AffectedWindows
-from engine.blocks import BLOCK, BlockKey
+from engine.blocks import BLOCK, BlockKey, stamp_of
 from engine.event_time import NEVER
 from engine.event_time.watermarks import MergedWatermark
 from engine.kpis import KpiEvaluator
@@ -138,7 +138,9 @@ class MergePartition:
                 if source is None:  # of a newer catalog elsewhere: stays in the topic, for those who know it
                     continue
                 if self._current(source, key.partition, key.epoch):
-                    self._waiting.setdefault(key.view, {})[raw] = (key, value)
+                    waiting = self._waiting.setdefault(key.view, {})
+                    if raw not in waiting or stamp_of(value) > stamp_of(waiting[raw][1]):
+                        waiting[raw] = (key, value)
 
     def _take_share(self, key: bytes, value: bytes, *, publish: bool) -> None:
         publisher = self._by_id.get(split_key(key)[4])
@@ -165,6 +167,10 @@ class MergePartition:
             empty=beat.empty,
             clock_us=beat.clock_us,
         )
+
+    def series(self) -> dict[str, int]:
+        """By KPI, how many series it has had here."""
+        return {publisher.plan.kpi.name: len(publisher.directory) for publisher in self._kpis}
 
     @property
     def behind(self) -> bool:
