@@ -124,6 +124,7 @@ class CloudEvents:
         self, values: Sequence[bytes | None], places: Sequence[int], faults: Faults
     ) -> tuple[list[Any], list[Any]]:
         """Attributes and data of some values; ``places`` are their indices in the batch."""
+        rows: list[Any]
         rows, errors = decode_each(self._structured, values, self._blank)
         for index, error in errors.items():
             faults[places[index]] = _envelope_fault(fault_of(error, self._time_path))

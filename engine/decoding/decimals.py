@@ -38,7 +38,8 @@ def of_doubles(values: npt.NDArray[np.float64], type_: FieldType) -> npt.NDArray
     power = 10.0**type_.scale
     with np.errstate(over="ignore", invalid="ignore"):
         unscaled = np.rint(values * power)
-        return (unscaled / power == values) & (np.abs(unscaled) < 10.0**type_.precision)
+        exact: npt.NDArray[np.bool_] = (unscaled / power == values) & (np.abs(unscaled) < 10.0**type_.precision)
+    return exact
 
 
 def of_text(text: str, type_: FieldType) -> Decimal | None:

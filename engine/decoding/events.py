@@ -66,7 +66,7 @@ def identities(
         if leaf.field.type.kind == "string" and not leaf.raw:
             return leaf.extract(rows if places is None else [rows[place] for place in places])
         column = columns[leaf.field.name]
-        return (column if places is None else column.gather(places)).cast(pl.String).to_list()
+        return (column if places is None else column.gather(list(places))).cast(pl.String).to_list()
 
     return of
 

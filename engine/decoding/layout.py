@@ -93,6 +93,7 @@ def _struct(
     rename: dict[str, str] = {}
     blanks: dict[str, Any] = {}
     needed = False
+    type_: Any  # a msgspec type, made at run time
     for place, (name, child) in enumerate(node.children.items()):
         attribute = f"f{place}"
         rename[attribute] = name

@@ -172,7 +172,8 @@ def _offset_seconds(chars: Bytes, valid: Bools) -> Int64s:
 
 
 def _pair(digits: Bytes, place: int) -> npt.NDArray[np.int32]:
-    return digits[place] * np.int32(10) + digits[place + 1]
+    pair: npt.NDArray[np.int32] = digits[place] * np.int32(10) + digits[place + 1]
+    return pair
 
 
 @functools.cache
