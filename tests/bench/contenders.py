@@ -167,6 +167,9 @@ def _streams_environment(setting: Setting, out: str) -> dict[str, str]:
 # -- Streamgauge
 
 
+_OPEN = b'"state":"open"'
+
+
 class _Window(msgspec.Struct):
     start: str
 
@@ -193,6 +196,7 @@ class Streamgauge:
     name: str = "Streamgauge"
     parts: tuple[str, ...] = ("count", "sum")
     workers: int = 1
+    redis: bool = False  # a Kafka Streams job writes to Kafka only
     first_port: int = 19_108
 
     def out(self, setting: Setting) -> str:
@@ -201,13 +205,13 @@ class Streamgauge:
     def prepare(self, setting: Setting) -> Sequence[str]:
         template = (HERE / "catalogs" / f"{self.catalog}.yaml").read_text(encoding="utf-8")
         self._catalog(setting).write_text(template.format(name=setting.name, topic=setting.topic), encoding="utf-8")
-        command = [*_streamgauge(), "topics", str(self._catalog(setting)), "--brokers", setting.brokers]
+        command = [*streamgauge(), "topics", str(self._catalog(setting)), "--brokers", setting.brokers]
         subprocess.run([*command, "--partitions", str(setting.partitions)], check=True, stdout=subprocess.DEVNULL)
         return []
 
     def commands(self, setting: Setting) -> Sequence[tuple[Sequence[str], Mapping[str, str]]]:
-        given = ("--brokers", setting.brokers, "--redis", setting.redis)
-        command = (*_streamgauge(), "worker", str(self._catalog(setting)), *given)
+        given = ("--brokers", setting.brokers, *(("--redis", setting.redis) if self.redis else ()))
+        command = (*streamgauge(), "worker", str(self._catalog(setting)), *given)
         return [
             ((*command, "--data-dir", str(setting.folder / f"worker-{n}"), "--port", str(self.first_port + n)), {})
             for n in range(self.workers)
@@ -222,8 +226,10 @@ class Streamgauge:
         )
 
         def decode(record: bytes) -> Iterable[Reading]:
+            if _OPEN in record:
+                return
             value = decoder.decode(record)
-            if value.state != "open" and value.value is not None:
+            if value.kpi in self.parts and value.value is not None:
                 cents = value.value if value.kpi == "count" else value.value * 100
                 number = cents if value.kpi == "average" else round(cents)
                 yield value.kpi, dimension(value), _epoch_ms(value.window.start), number
@@ -234,7 +240,8 @@ class Streamgauge:
         return setting.folder / "catalog.yaml"
 
 
-def _streamgauge() -> Sequence[str]:
+def streamgauge() -> Sequence[str]:
+    """The command, of the environment this runs in."""
     beside = Path(sys.executable).with_name("streamgauge")
     found = str(beside) if beside.exists() else shutil.which("streamgauge", path=os.environ.get("PATH"))
     if found is None:

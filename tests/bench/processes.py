@@ -42,6 +42,11 @@ class Group:
         tail = self.log.read_text(errors="replace").splitlines()[-20:]
         return f"status {self._process.returncode}:\n" + "\n".join(tail)
 
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Sends the signal to all of the group, and waits for the first process."""
+        os.killpg(self._process.pid, number)
+        self._process.wait()
+
     def stop(self) -> None:
         for wanted, patience in ((signal.SIGTERM, 15.0), (signal.SIGKILL, 5.0)):
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import signal
 import subprocess
 import sys
@@ -65,6 +66,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="a new folder, kept afterwards with the logs")
     parser.add_argument("--no-report", action="store_true", help="do not append to docs/soak-results.md")
     options = parser.parse_args()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says much while Kafka is away
     with ExitStack() as stack:
         temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="streamgauge-soak-"))
         folder = options.data_dir or Path(temporary)

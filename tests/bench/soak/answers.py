@@ -203,7 +203,7 @@ def dead_letters(brokers: str, topic: str, partitions: int) -> dict[str, int]:
     try:
         while messages := consumer.consume(10_000, 5.0):
             for message in messages:
-                headers = dict(message.headers() or ())
+                headers: dict[str, Any] = dict(message.headers() or ())
                 if message.error() is None:
                     origin = headers["kpi.errors.partition"], headers["kpi.errors.offset"]
                     reasons[origin] = headers["kpi.errors.reason"].decode()
