@@ -85,7 +85,10 @@ class _Made:
 
 
 class Accumulate:
-    """All source partitions of this worker. `due` is set when a flush should not wait for its turn."""
+    """All source partitions of this worker.
+
+    `fresh` is set when something was folded, `due` when a flush should not wait.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._catalog = parts.catalog
@@ -99,6 +102,7 @@ class Accumulate:
         self._released: dict[TP, _Owned] = {}  # by the last rebalance: it may give some of them back
         self._round = asyncio.Lock()
         self.due = asyncio.Event()
+        self.fresh = asyncio.Event()
 
     @property
     def tps(self) -> set[TP]:
@@ -196,6 +200,7 @@ class Accumulate:
         began = time.perf_counter()
         wrong = await self._engine.run(lambda: owned.fold(fetched))
         self._metrics.batch_seconds.observe(time.perf_counter() - began)
+        self.fresh.set()
         owned.expected = max(owned.expected, fetched.next_offset)
         if wrong is not None:
             raise TooManyDeadLetters(f"{tp.topic}[{tp.partition}]: {wrong}")
@@ -214,22 +219,28 @@ class Accumulate:
 
     # -- flushing ----------------------------------------------------------------------------------------------------
 
-    async def flush(self) -> None:
-        """Make everything durable that was folded so far, and say how far each partition is. Raises WriteFailed."""
+    async def flush(self) -> bool:
+        """Make everything durable that was folded so far, and say how far each partition is. Raises WriteFailed.
+
+        False when there was nothing to make durable.
+        """
         async with self._round:
             self.due.clear()
+            self.fresh.clear()
             owned = list(self._owned.values())
             if not owned:
-                return
+                return False
             consumer = self._consumer()
             lags = {part.tp: consumer.lag(part.tp) for part in owned}
             began = time.perf_counter()
             now = time.time()
             made = await self._engine.run(lambda: [found for part in owned if (found := self._make(part, lags, now))])
             await self._write(made)
-            if any(part.flush for part in made):
+            flushed = any(part.flush for part in made)
+            if flushed:
                 self._metrics.flush_seconds.observe(time.perf_counter() - began)
             self._count(made, lags, now)
+            return flushed
 
     def _make(self, owned: _Owned, lags: Mapping[TP, Lag | None], now: float) -> _Made | None:
         progress = _progress(owned, lags[owned.tp], now)

@@ -162,6 +162,15 @@ class Merge:
                     for sink in self._sinks:
                         sink.drop(tp.partition)
 
+    def count_series(self) -> None:
+        """Tell the metrics how many series there are, of each KPI."""
+        counts: dict[str, int] = {}
+        for owned in self._owned.values():
+            for kpi, count in owned.state.series().items():
+                counts[kpi] = counts.get(kpi, 0) + count
+        for kpi, count in counts.items():
+            self._metrics.series(kpi, count)
+
     # -- records -----------------------------------------------------------------------------------------------------
 
     async def take(self, tp: TP, fetched: Fetched[list[Record]]) -> None:

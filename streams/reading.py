@@ -42,6 +42,11 @@ class TopicReader:
         found: dict[TopicPartition, int] = await self._consumer.beginning_offsets(list(tps)) if tps else {}
         return found
 
+    async def since(self, tps: Collection[TopicPartition], time_ms: int) -> dict[TopicPartition, int]:
+        """The first offset of each partition whose record is not older than this; none where all are."""
+        found = await self._consumer.offsets_for_times(dict.fromkeys(tps, time_ms)) if tps else {}
+        return {tp: at.offset for tp, at in found.items() if at is not None}
+
     async def records(
         self, ends: Mapping[TopicPartition, int], starts: Mapping[TopicPartition, int] | None = None
     ) -> AsyncIterator[tuple[TopicPartition, list[Record]]]:

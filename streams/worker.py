@@ -18,7 +18,7 @@ from engine.blocks import UnknownVersion
 from engine.catalog.model import Catalog
 from engine.plan import plan_catalog
 from sinks.errors import SinkError
-from sinks.names import consumer_group, partials_topic
+from sinks.names import consumer_group, partials_topic, values_topic
 from sinks.prometheus import EngineMetrics, PrometheusSink
 from sinks.redis.connection import RedisAddress
 from sinks.redis.sink import RedisSink
@@ -34,6 +34,7 @@ from streams.merge import Merge, Sink
 from streams.parts import Parts
 from streams.producing import BulkWriter
 from streams.reading import topic_reader
+from streams.refill import refilling
 from streams.security import KafkaSecurity
 from streams.topics import TopicsDiffer, blocks_changelog, check_topics, windows_changelog
 
@@ -169,6 +170,9 @@ class _Worker:
         """From joining the group to leaving it."""
         self._health.unready = {"assignment": "no partitions are assigned yet"}
         loops = [self._flushing(), self._publishing(), self._watching(app, redis), self._watching_catalog()]
+        if redis is not None:
+            topic = values_topic(self._catalog.name)
+            loops.append(refilling(redis, topic, self._settings.brokers, self._settings.security))
         tasks = [asyncio.create_task(self._guarded(loop)) for loop in loops]
         starting = asyncio.create_task(self._guarded(app.start()))
         await self._ending.wait()
@@ -245,12 +249,15 @@ class _Worker:
     # -- loops -------------------------------------------------------------------------------------------------------
 
     async def _flushing(self) -> None:
-        interval = self._settings.flush_interval
-        following = time.monotonic() + interval
+        """What comes after a silence is flushed at once; otherwise flushes are an interval apart."""
+        interval, clock = self._settings.flush_interval, time.monotonic
+        last = clock() - interval
         while True:
-            await _came(self._accumulate.due, max(0.0, following - time.monotonic()))
-            following = time.monotonic() + interval
-            await self._accumulate.flush()
+            await _came(self._accumulate.fresh, interval)
+            await _came(self._accumulate.due, last + interval - clock())
+            began = clock()
+            if await self._accumulate.flush():
+                last = began
             self._health.round("flushing")
 
     async def _publishing(self) -> None:
@@ -268,6 +275,7 @@ class _Worker:
                     self._health.unready["redis"] = str(redis.problem)
                 else:
                     self._health.unready.pop("redis", None)
+            self._merge.count_series()
             if not app.started:
                 continue
             logging.getLogger("aiokafka").setLevel(logging.ERROR)
@@ -293,6 +301,8 @@ class _Worker:
 
 
 async def _came(event: asyncio.Event, seconds: float) -> bool:
+    if event.is_set() or seconds <= 0:
+        return event.is_set()
     try:
         await asyncio.wait_for(event.wait(), seconds)
     except TimeoutError:
