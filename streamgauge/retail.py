@@ -85,16 +85,20 @@ def _joined(transactions: Path, products: Path) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TillLines:
-    """The events in order of time, moved by `shift`. ``sold_us``: when each was sold, since the epoch."""
+    """The events in order of time, moved by `shift`, from line `first` of the year on.
+
+    ``sold_us``: when each was sold, since the epoch.
+    """
 
     path: Path
     shift: Shift
     sold_us: npt.NDArray[np.int64]
+    first: int = 0
 
     @classmethod
-    def open(cls, path: Path, shift: Shift) -> TillLines:
-        sold = _moments(path) + shift.weeks * WEEK // MICROSECOND
-        return cls(path, shift, sold)
+    def open(cls, path: Path, shift: Shift, first: int = 0) -> TillLines:
+        sold = _moments(path)[first:] + shift.weeks * WEEK // MICROSECOND
+        return cls(path, shift, sold, first)
 
     @property
     def rows(self) -> int:
@@ -102,7 +106,7 @@ class TillLines:
 
     def values(self, start: int, stop: int) -> list[bytes]:
         """The lines from `start` to before `stop` as JSON."""
-        lines = pl.scan_parquet(self.path).slice(start, stop - start)
+        lines = pl.scan_parquet(self.path).slice(self.first + start, stop - start)
         return json_values(lines.with_columns(self.shift.expression("sold_at")).collect())
 
     def sold_at(self, line: int) -> datetime:
@@ -126,7 +130,7 @@ def _moments(path: Path) -> npt.NDArray[np.int64]:
     return sold.collect().to_series().to_numpy()
 
 
-RUN = 200  # lines sent to one partition before the next one's turn
+RUN = 2  # lines to one partition before the next one's turn: few, so that none idles while the tail is slow
 
 
 def partition_runs(start: int, stop: int, partitions: int, run: int = RUN) -> Iterator[tuple[int, int, int]]:

@@ -7,7 +7,10 @@ import logging
 import threading
 import time
 
+PASSING_SECONDS = 2.0  # what is over by then is not told
 REPEAT_SECONDS = 30.0  # until the same line is written again
+STALE_SECONDS = 60.0
+LINES_KEPT = 1_000
 
 
 def configure_logging() -> None:
@@ -26,22 +29,25 @@ def configure_logging() -> None:
 
 
 class _Seldom(logging.Filter):
-    """Keeps the libraries from writing one line many times a second, as they do while a broker is away."""
+    """Of the libraries: what passes at once, as when a group is new, is no news; what stays is told now and then."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[str, float] = {}
+        self._since: dict[str, float] = {}  # since when a line has not been told
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.startswith(("streams", "sinks")):
+        if not record.name.startswith("aiokafka"):
             return True
         line, now = record.getMessage(), time.monotonic()
-        if now - self._told.get(line, -REPEAT_SECONDS) < REPEAT_SECONDS:
-            return False
-        if len(self._told) > 1000:
-            self._told.clear()
-        self._told[line] = now
-        return True
+        if len(self._since) > LINES_KEPT:
+            self._since.clear()
+        since = self._since.setdefault(line, now)
+        if now - since > STALE_SECONDS:  # an old story, begun again
+            self._since[line] = now
+        elif now - since >= PASSING_SECONDS:
+            self._since[line] = now + REPEAT_SECONDS
+            return True
+        return False
 
 
 def _thread_ended(how: threading.ExceptHookArgs) -> None:

@@ -42,6 +42,10 @@ def demo(
             min=0.1,
         ),
     ] = 1.0,
+    days: Annotated[
+        float | None,
+        option("days", "Send only so many days of history; default: the year. For a first start.", metavar="N", min=1),
+    ] = None,
     kafka_port: Annotated[
         int, option("kafka-port", "Kafka's port; the next free one when it is taken.", metavar="PORT", min=0, max=65535)
     ] = 9092,
@@ -68,7 +72,7 @@ def demo(
     from streamgauge.services import ServiceError
 
     path = catalog or catalog_path()
-    wanted = running.Wanted(path, data_dir.absolute(), for_, speed, kafka_port, redis_port, metrics_port, picture)
+    wanted = running.Wanted(path, data_dir.absolute(), for_, speed, days, kafka_port, redis_port, metrics_port, picture)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

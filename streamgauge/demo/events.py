@@ -37,19 +37,24 @@ def retail_source(catalog: Catalog) -> Source:
     return source
 
 
-def kept_shift(folder: Path, last: datetime, now: datetime) -> Shift:
-    """The shift of this data directory: chosen at the first start, the same ever after."""
-    path = folder / "shift.json"
+def kept_lines(folder: Path, now: datetime, days: float | None) -> retail.TillLines:
+    """The year's lines, or those of its last so many days before `now` and after it.
+
+    By how much they are moved, and where they begin, is chosen at the first start in `folder`, and the same ever after.
+    """
+    year, path = retail.till_lines(folder), folder / "shift.json"
     if path.exists():
         try:
-            weeks = int(json.loads(path.read_text(encoding="utf-8"))["weeks"])
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            weeks, first = int(kept["weeks"]), int(kept["first"])
         except (ValueError, KeyError, TypeError) as error:
             raise DemoError(f"{path} is damaged; remove {folder.parent} to start afresh") from error
-    else:
-        weeks = weeks_until(last, now)
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"weeks": weeks}) + "\n", encoding="utf-8")
-    return Shift(retail.TIME_FIELD, weeks)
+        return retail.TillLines.open(year, Shift(retail.TIME_FIELD, weeks), first)
+    weeks = weeks_until(retail.last_sold(year), now)
+    lines = retail.TillLines.open(year, Shift(retail.TIME_FIELD, weeks))
+    first = lines.sold_before(now - timedelta(days=days)) if days else 0
+    path.write_text(json.dumps({"weeks": weeks, "first": first}) + "\n", encoding="utf-8")
+    return retail.TillLines.open(year, lines.shift, first)
 
 
 @dataclass

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from engine.catalog.model import Catalog
 from sinks.names import METRICS_PATH
-from streamgauge import retail
 from streamgauge.cli.output import say, warn
-from streamgauge.demo.events import Sending, kept_shift, retail_source, send_lines
+from streamgauge.demo.events import Sending, kept_lines, retail_source, send_lines
 from streamgauge.demo.show import Show
 from streamgauge.demo.waiting import done_unless
 from streamgauge.demo.worker_process import running_worker
@@ -32,6 +31,7 @@ class Wanted:
     folder: Path
     seconds: float | None
     speed: float
+    days: float | None
     kafka_port: int
     redis_port: int
     metrics_port: int
@@ -46,8 +46,7 @@ async def run(catalog: Catalog, wanted: Wanted) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     say(f"data directory: {wanted.folder}")
-    path = retail.till_lines(wanted.folder / "retail")
-    lines = retail.TillLines.open(path, kept_shift(wanted.folder / "retail", retail.last_sold(path), datetime.now(UTC)))
+    lines = kept_lines(wanted.folder / "retail", datetime.now(UTC), wanted.days)
     with embedded_services(
         wanted.folder, kafka_port=wanted.kafka_port, redis_port=wanted.redis_port, tell=say
     ) as services:

@@ -72,3 +72,11 @@ def test_the_command_runs_from_there(installed: Path) -> None:
     assert Path(where).is_relative_to(installed)
     valid = run(installed, "validate", where)
     assert valid.returncode == 0, valid.stderr
+
+
+def test_a_short_demo_runs_from_there(installed: Path) -> None:
+    ports = ["--kafka-port", "0", "--redis-port", "0", "--metrics-port", "0"]
+    ended = run(installed, "demo", "--days", "2", "--for", "3", *ports, "--data-dir", "demo")
+    assert ended.returncode == 0, ended.stderr + (installed / "demo" / "worker.log").read_text()
+    assert "first values after" in ended.stderr
+    assert "Sales, today" in ended.stdout
