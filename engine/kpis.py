@@ -16,6 +16,7 @@ import polars as pl
 from engine.aggregations.numerals import plain, quotient
 from engine.catalog.model import Offset
 from engine.event_time.windows import Spans
+from engine.event_time.zones import Times
 from engine.expressions import ZeroDenominator
 from engine.pane_store import Merged, PaneStore
 from engine.plan import Column, KpiPlan, Term
@@ -70,6 +71,8 @@ class KpiEvaluator:
     def progress(self, gathered: Gathered) -> pl.DataFrame:
         """w, bucket, progress: the sum of the stamps of all blocks behind a value (protocol rule 14)."""
         parts = [*gathered.now.values(), *(gathered.earlier or {}).values()]
+        if len(parts) == 1:
+            return parts[0].progress
         return pl.concat([part.progress for part in parts]).group_by("w", "bucket").agg(pl.col("progress").sum())
 
     def values(self, keys: pl.DataFrame, gathered: Gathered, watermark_us: int) -> pl.DataFrame:
@@ -78,20 +81,34 @@ class KpiEvaluator:
         A rate is taken over the part of its window that has passed at ``watermark_us``.
         """
         elapsed = _elapsed(keys, gathered.spans, watermark_us)
-        frame = pl.concat([keys, self._values(keys, gathered.now, elapsed)], how="horizontal")
-        if gathered.earlier is not None:
+        frame = keys.with_columns(self._values(keys, gathered.now, elapsed))
+        if gathered.earlier is None:
+            none = [
+                pl.lit(None, dtype=pl.String).alias("compare_value"),
+                pl.lit(None, dtype=pl.Float64).alias("compare_change"),
+            ]
+            frame = frame.with_columns(none)
+        else:
             assert self.plan.kpi.compare is not None
             # The earlier window has passed as a whole, or is the part of a grain that has passed now.
             before = self.plan.windows.shifted(gathered.spans, self.plan.kpi.compare)
             whole = _elapsed(keys, before, int(before.end_us.max(initial=0)))
-            frame = frame.with_columns(self._values(keys, gathered.earlier, whole)["value"].alias("compare_value"))
-        else:
-            frame = frame.with_columns(pl.lit(None, dtype=pl.String).alias("compare_value"))
-        change = (pl.col("value").cast(pl.Float64) / pl.col("compare_value").cast(pl.Float64) - 1).round(6)
-        frame = frame.with_columns(pl.when(change.is_finite()).then(change).alias("compare_change"))
+            compared = self._values(keys, gathered.earlier, whole)[0].alias("compare_value")
+            change = (pl.col("value").cast(pl.Float64) / compared.cast(pl.Float64) - 1).round(6)
+            frame = frame.with_columns(compared, pl.when(change.is_finite()).then(change).alias("compare_change"))
         return frame.join(self.progress(gathered), on=["w", "bucket"], how="left", maintain_order="left").with_columns(
             pl.col("progress").fill_null(0)
         )
+
+    def asked(self, spans: Spans) -> list[tuple[str, Times, Times, Sequence[Column]]]:
+        """What `gather` asks the stores for: (view id, starts, ends, columns)."""
+        compare, windows = self.plan.kpi.compare, self.plan.windows
+        found = []
+        for base in (spans, windows.shifted(spans, compare)) if compare is not None else (spans,):
+            for view, offset in self.plan.parts:
+                at = windows.shifted(base, offset) if offset is not None else base
+                found.append((view, at.start_us, at.end_us, self.columns[view]))
+        return found
 
     # -- terms ------------------------------------------------------------------------------------------------------------------
 
@@ -112,33 +129,26 @@ class KpiEvaluator:
         ]
         return pl.concat(found).unique(KEYS)
 
-    def _values(self, keys: pl.DataFrame, merged: Mapping[TermKey, Merged], elapsed: pl.DataFrame) -> pl.DataFrame:
-        """value, reason, samples, one row for each row of ``keys``."""
+    def _values(self, keys: pl.DataFrame, merged: Mapping[TermKey, Merged], elapsed: pl.Series) -> list[pl.Series]:
+        """value, reason, samples, one for each row of ``keys``."""
         terms = self.plan.terms
-        rows = {
-            (term.view.id, term.offset): keys.join(
-                merged[term.view.id, term.offset].rows, on=KEYS, how="left", maintain_order="left"
-            ).with_columns(elapsed["_elapsed"])
-            for term in terms
-        }
-        samples = pl.DataFrame(
-            [
-                rows[term.view.id, term.offset][term.column.samples].fill_null(0).alias(str(index))
-                for index, term in enumerate(terms)
-            ]
-        ).select(pl.min_horizontal(pl.all()).alias("samples"))["samples"]
+        rows = {}
+        for part in self.plan.parts:
+            used = tuple(f"{term.column.id}." for term in terms if (term.view.id, term.offset) == part)
+            whole = merged[part].rows
+            own = whole.select(*KEYS, *(name for name in whole.columns if name.startswith(used)))
+            rows[part] = keys.join(own, on=KEYS, how="left", maintain_order="left").with_columns(elapsed)
+        counts = [rows[term.view.id, term.offset][term.column.samples].fill_null(0) for term in terms]
+        samples = counts[0]
+        for count in counts[1:]:
+            samples = samples.zip_with(samples <= count, count)
+        samples = samples.alias("samples")
         if self.plan.kpi.type == "simple":
-            value = self._text(terms[0], rows, merged)
-            return pl.DataFrame({"value": value, "samples": samples}).select("value", _reason(terms[0]), "samples")
+            value = self._text(terms[0], rows, merged).alias("value")
+            return [value, _reasons(terms[0], value, samples), samples]
         numbers = [self._fractions(term, rows, merged) for term in terms]
         values, reasons = self._combine(numbers, keys.height)
-        return pl.DataFrame(
-            {
-                "value": pl.Series(values, dtype=pl.String),
-                "reason": pl.Series(reasons, dtype=pl.String),
-                "samples": samples,
-            }
-        )
+        return [pl.Series("value", values, dtype=pl.String), pl.Series("reason", reasons, dtype=pl.String), samples]
 
     def _text(
         self,
@@ -211,18 +221,19 @@ def _ratio(numerator: Fraction | None, denominator: Fraction | None) -> Fraction
     return None if numerator is None else numerator / denominator
 
 
-def _reason(term: Term) -> pl.Expr:
+def _reasons(term: Term, value: pl.Series, samples: pl.Series) -> pl.Series:
     """Why a value is null: nothing to compute it from, too little, or a number beyond what can be summed."""
+    if not value.null_count():
+        return pl.Series("reason", [None] * len(value), dtype=pl.String)
     few = "too_few_samples" if term.metric.agg in ("variance", "stddev") else "out_of_range"
-    samples = pl.col("samples")
-    none, one = pl.when(samples == 0).then(pl.lit("no_data")), samples == 1
+    none, one = pl.when(samples == 0).then(pl.lit("no_data")), pl.lit(samples == 1)
     why = none.when(one).then(pl.lit(few)).otherwise(pl.lit("out_of_range"))
-    return pl.when(pl.col("value").is_null()).then(why).otherwise(None).alias("reason")
+    return pl.select(pl.when(value.is_null()).then(why).otherwise(None).alias("reason")).to_series()
 
 
-def _elapsed(keys: pl.DataFrame, spans: Spans, watermark_us: int) -> pl.DataFrame:
+def _elapsed(keys: pl.DataFrame, spans: Spans, watermark_us: int) -> pl.Series:
     lengths = np.maximum(np.minimum(spans.end_us, watermark_us) - spans.start_us, 1)
-    return pl.DataFrame({"_elapsed": lengths[keys["w"].to_numpy()]})
+    return pl.Series("_elapsed", lengths[keys["w"].to_numpy()])
 
 
 def _plain(value: Decimal) -> str:

@@ -191,7 +191,9 @@ class PaneStore:
         kept = [
             name for column in self.view.columns for name in decoded.rows.columns if name.startswith(f"{column.id}.")
         ]
-        rows = decoded.rows.join(at.drop("stamp", "epoch"), on="_block").select("part", "pane", "bucket", "split", "h", *kept)
+        rows = decoded.rows.join(at.drop("stamp", "epoch"), on="_block").select(
+            "part", "pane", "bucket", "split", "h", *kept
+        )
         items = {
             column.id: decoded.items[column.id]
             .join(at.drop("stamp", "epoch"), on="_block")
@@ -278,6 +280,39 @@ class PaneStore:
             self._merged[asked] = self._windows(starts_us, ends_us, columns, series)
         return self._merged[asked]
 
+    def merge_ahead(self, asked: Sequence[tuple[Times, Times, Sequence[Column]]], series: pl.DataFrame) -> None:
+        """Merge what `windows` will be asked for these series, (starts, ends, columns), in one go."""
+        narrowed = series["h"].to_numpy().tobytes()
+        todo: dict[tuple[bytes, bytes, tuple[str, ...], bytes], tuple[Times, Times, Sequence[Column]]] = {}
+        for starts, ends, columns in asked:
+            key = (starts.tobytes(), ends.tobytes(), tuple(column.id for column in columns), narrowed)
+            if key not in self._merged:
+                todo[key] = starts, ends, columns
+        if len(todo) < 2:
+            return
+        first = np.cumsum([0, *(len(starts) for starts, _, _ in todo.values())]).tolist()
+        used: dict[str, Column] = {}
+        wanted: dict[str, list[int]] = {}  # windows for which a sketch is asked
+        for at, (starts, _, columns) in zip(first, todo.values(), strict=False):
+            for column in columns:
+                used[column.id] = column
+                wanted.setdefault(column.id, []).extend(range(at, at + len(starts)))
+        merged = self._merge(
+            np.arange(first[-1], dtype=np.int64),
+            np.concatenate([starts for starts, _, _ in todo.values()]) // self.view.pane_us,
+            -(-np.concatenate([ends for _, ends, _ in todo.values()]) // self.view.pane_us),
+            list(used.values()),
+            series,
+            wanted,
+        )
+        for (key, (_, _, columns)), start, end in zip(todo.items(), first[:-1], first[1:], strict=True):
+            mine, w = pl.col("w").is_between(start, end - 1), (pl.col("w") - start).alias("w")
+            self._merged[key] = Merged(
+                merged.rows.filter(mine).with_columns(w),
+                {c.id: merged.items[c.id].filter(mine).with_columns(w) for c in columns if c.id in merged.items},
+                merged.progress.filter(mine).with_columns(w),
+            )
+
     def forget_merged(self) -> None:
         """Windows may have changed: merge them anew when they are next asked for."""
         self._merged.clear()
@@ -303,7 +338,13 @@ class PaneStore:
         )
 
     def _merge(
-        self, numbers: Times, starts: Times, ends: Times, columns: Sequence[Column], series: pl.DataFrame | None
+        self,
+        numbers: Times,
+        starts: Times,
+        ends: Times,
+        columns: Sequence[Column],
+        series: pl.DataFrame | None,
+        wanted: Mapping[str, Sequence[int]] | None = None,
     ) -> Merged:
         states = {
             f"{column.id}.{suffix}": dtype for column in columns for suffix, dtype in column.aggregation.state.items()
@@ -319,7 +360,8 @@ class PaneStore:
             stamps.append(at.join(level.stamps.lazy(), on="at").drop("at"))
             for column in sketches:
                 if column.id in level.items:
-                    joined = at.join(_narrowed(level.items[column.id], series), on="at")
+                    of = at if wanted is None else index.filter(pl.col("w").is_in(wanted[column.id])).lazy()
+                    joined = of.join(_narrowed(level.items[column.id], series), on="at")
                     items[column.id].append(joined.select("w", "bucket", "h", "item", "k"))
         merges = [merge for column in columns for merge in column.aggregation.merge(column.id)]
         merged, progress, *found = pl.collect_all(

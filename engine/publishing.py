@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from engine.event_time.zones import Times
 from engine.kpis import KEYS, Gathered, KpiEvaluator
 from engine.others import OtherSeries, forwarded
 from engine.pane_store import PaneStore
-from engine.plan import KpiPlan
+from engine.plan import Column, KpiPlan
 from engine.records import WINDOWS, Revisions, encode, record_key
 from engine.series import OTHER, Directory, dims_texts
 from engine.targets import with_targets
@@ -95,6 +95,22 @@ class KpiPublisher:
             self.published_us, self._again = max(before_published, upto), False
         self.closed_us = max(before_closed, watermark)
         return frames
+
+    def merges_ahead(
+        self, watermark: int
+    ) -> tuple[pl.DataFrame, list[tuple[str, Times, Times, Sequence[Column]]]] | None:
+        """What will be merged for the open windows that changed, and for which series: so that all KPIs can be served at once."""
+        if watermark == NEVER or self.closed_us == NEVER or self._again:
+            return None
+        changes = {
+            view: [*self._held.get(view, ()), *self._fresh.get(view, ())]
+            for view in self._held.keys() | self._fresh.keys()
+        }
+        shown = self.plan.windows.next_end(self.published_us)
+        affected = self.affected.of(self.plan, changes, watermark, shown) if changes else None
+        if affected is None or any(self.stores[term.view.id].capped for term in self.plan.terms):
+            return None
+        return affected.series, self.evaluator.asked(affected.spans)
 
     def _begin(self) -> bool:
         """The first windows of a KPI are those of the earliest pane it has."""
