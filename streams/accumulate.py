@@ -155,12 +155,20 @@ class Accumulate:
         await self._write_all(made)
         resent: dict[Place, list[Pair]] = {}
         for owned in found:
-            for partition, key, value in owned.state.resend:
+            for partition, key, value in [*owned.state.resend, *self._former_heartbeats(owned)]:
                 resent.setdefault((self._partials, partition), []).append((key, value))
         await self._writer.write(resent)
         self._owned.update({owned.tp: owned for owned in found})
         records = sum(len(table) for table in tables.values())
         _log.info("%s: recovered from %d records in %.1f s", listed(wanted), records, time.monotonic() - began)
+
+    def _former_heartbeats(self, owned: _Owned) -> list[tuple[int, bytes, None]]:
+        """Those of the owner before, to tombstone: their keys end in an epoch that is over."""
+        manifest = owned.state.manifest
+        if manifest is None or manifest.epoch == owned.log.epoch:
+            return []
+        key = record_key(HEARTBEAT, owned.tp.partition, 0, manifest.epoch, owned.source)
+        return [(partition, key, None) for partition in range(self._layout.merge)]
 
     def _restore(
         self, plan: Plan, source: str, tp: TP, epoch: int, restored: list[TableRecord]

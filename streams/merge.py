@@ -63,6 +63,20 @@ class _Owned:
     kept_offset: int = -1
 
 
+@dataclass(slots=True)
+class Published:
+    """Values written to `NAME.values`. A write that fails ends the worker, and nothing waits or is dropped."""
+
+    written: int = 0
+    failed: int = 0
+    dropped: int = 0
+    queue_rows: int = 0
+
+    @property
+    def counts(self) -> Published:
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class _Made:
     owned: _Owned
@@ -83,6 +97,8 @@ class Merge:
         self._engine = parts.engine
         self._metrics = parts.metrics
         self._sinks = sinks
+        self._published = Published()
+        parts.metrics.watch("kafka", self._published)
         self._owned: dict[TP, _Owned] = {}
         self._released: dict[TP, _Owned] = {}  # by the last rebalance: it may give some of them back
         self._round = asyncio.Lock()
@@ -101,13 +117,13 @@ class Merge:
 
     async def recover(self, plan: Plan, wanted: Collection[TP], reader: TopicReader) -> None:
         """Take up the state of partitions that are ours now. Raises StateLost."""
-        again = await self._take_back(wanted, reader)
+        again = await self._take_back(plan, wanted, reader)
         await self._recover(plan, [tp for tp in wanted if tp not in again], reader)
 
-    async def _take_back(self, wanted: Collection[TP], reader: TopicReader) -> set[TP]:
+    async def _take_back(self, plan: Plan, wanted: Collection[TP], reader: TopicReader) -> set[TP]:
         """Go on with the partitions that nobody else had meanwhile: nobody wrote to their changelogs."""
         released, self._released = self._released, {}
-        known = [owned for tp, owned in released.items() if tp in wanted]
+        known = [owned for tp, owned in released.items() if tp in wanted and owned.state.plan is plan]
         ends = await reader.ends([owned.log.tp for owned in known])
         for owned in known:
             if owned.log.untouched(ends[owned.log.tp]):
@@ -247,6 +263,7 @@ class Merge:
             await write(self._writer, first, logs)
         if values:
             await self._writer.write(values)
+            self._published.written += sum(map(len, values.values()))
         for part in made:
             for rows in part.publication.values:
                 for sink in self._sinks:

@@ -16,7 +16,7 @@ from faust.types import TP
 
 from engine.blocks import UnknownVersion
 from engine.catalog.model import Catalog
-from engine.plan import plan_catalog
+from engine.plan import Plan, plan_catalog
 from sinks.errors import SinkError
 from sinks.names import consumer_group, partials_topic, values_topic
 from sinks.prometheus import EngineMetrics, PrometheusSink
@@ -100,7 +100,8 @@ class _Worker:
         self._accumulate: Accumulate
         self._merge: Merge
         self._definitions: Definitions
-        self._recovering = asyncio.Lock()
+        self._plan: tuple[int, Plan] | None = None  # by its sequence
+        self._recovery: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -207,44 +208,48 @@ class _Worker:
 
     async def _assigned(self, *_: Any, **__: Any) -> None:
         """After each rebalance, before anything is read."""
-        await self._guarded(self._recover())
+        self._recovery = asyncio.create_task(self._guarded(self._recover()))
+        await asyncio.wait([self._recovery])
 
     async def _recover(self) -> None:
-        async with self._recovering:
-            assigned: set[TP] = set(self._app.batch_consumer.assignment())
-            sequence = await self._definitions.sequence()
-            if sequence is None:
-                raise OldCatalog(
-                    f"catalog {self._catalog.name}: another catalog of this name was started later than this one; "
-                    "start this worker again, with the newest catalog"
-                )
-            plan = plan_catalog(self._catalog, sequence)
-            partials = partials_topic(self._catalog.name)
-            if assigned:
-                self._health.unready["recovery"] = f"recovering {listed(assigned)}"
-            changelogs = [blocks_changelog(self._catalog, source) for source in self._catalog.sources.values()]
-            batched = [*changelogs, windows_changelog(self._catalog), partials]
-            settings = self._settings
-            async with topic_reader(settings.brokers, settings.security, batched=batched) as reader:
-                merges = {tp for tp in assigned if tp.topic == partials}
-                await self._merge.recover(plan, merges - self._merge.tps, reader)
-                await self._accumulate.recover(plan, assigned - merges - self._accumulate.tps, reader)
-            if assigned != self._app.batch_consumer.assignment():
-                return  # another rebalance came meanwhile, and another call comes after it
-            self._health.unready.pop("assignment", None)
-            self._health.unready.pop("recovery", None)
-            _log.info("assigned %s", listed(assigned) or "no partitions: there are more workers than partitions")
+        assigned: set[TP] = set(self._app.batch_consumer.assignment())
+        sequence = await self._definitions.sequence()
+        if sequence is None:
+            raise OldCatalog(
+                f"catalog {self._catalog.name}: another catalog of this name was started later than this one; "
+                "start this worker again, with the newest catalog"
+            )
+        if self._plan is None or self._plan[0] != sequence:
+            self._plan = sequence, plan_catalog(self._catalog, sequence)
+        plan = self._plan[1]
+        partials = partials_topic(self._catalog.name)
+        if assigned:
+            self._health.unready["recovery"] = f"recovering {listed(assigned)}"
+        changelogs = [blocks_changelog(self._catalog, source) for source in self._catalog.sources.values()]
+        batched = [*changelogs, windows_changelog(self._catalog), partials]
+        settings = self._settings
+        async with topic_reader(settings.brokers, settings.security, batched=batched) as reader:
+            merges = {tp for tp in assigned if tp.topic == partials}
+            await self._merge.recover(plan, merges - self._merge.tps, reader)
+            await self._accumulate.recover(plan, assigned - merges - self._accumulate.tps, reader)
+        if assigned != self._app.batch_consumer.assignment():
+            return  # another rebalance came meanwhile, and another call comes after it
+        self._health.unready.pop("assignment", None)
+        self._health.unready.pop("recovery", None)
+        _log.info("assigned %s", listed(assigned) or "no partitions: there are more workers than partitions")
 
     async def _revoked(self, tps: set[TP]) -> None:
         self._health.unready["assignment"] = "partitions are being assigned anew"
+        if self._recovery is not None and not self._recovery.done():
+            self._recovery.cancel()  # of partitions that are gone already
+            await asyncio.wait([self._recovery])
         await self._guarded(self._release(tps))
 
     async def _release(self, tps: set[TP]) -> None:
-        async with self._recovering:
-            await self._accumulate.release(tps)
-            await self._merge.release(tps)
-            if tps:
-                _log.info("revoked %s", listed(tps))
+        await self._accumulate.release(tps)
+        await self._merge.release(tps)
+        if tps:
+            _log.info("revoked %s", listed(tps))
 
     # -- loops -------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.structs import TopicPartition
 from redis.asyncio import Redis
 
 from streamgauge.services import free_port
@@ -113,7 +116,9 @@ async def test_workers_join_and_leave(shop: Shop) -> None:
             await second.ready()
             await shop.send(events[6000:9000])
             for worker in (first, second):
-                await shop.until(lambda at=worker: at.get("/metrics")[1].count("streamgauge_consumer_lag_records{") == 2)
+                await shop.until(
+                    lambda at=worker: at.get("/metrics")[1].count("streamgauge_consumer_lag_records{") == 2
+                )
             code, seconds = await second.end()
             assert (code, seconds < 10) == (0, True)
         await shop.send(events[9000:])
@@ -191,3 +196,58 @@ async def test_what_is_missing_at_the_start_is_one_message(shop: Shop, missing: 
         lines = worker.log.read_text().splitlines()
         assert message in lines[-1]
         assert len(lines) == 1
+
+
+async def _make_anew(shop: Shop, topic: str) -> None:
+    """Delete a topic; make it, and whatever else is missing, again."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=shop.kafka)
+    await admin.start()
+    await admin.delete_topics([topic])
+    async with asyncio.timeout(15):
+        while topic in await admin.list_topics():
+            await asyncio.sleep(0.05)
+    await admin.close()
+    await shop.make_topics()
+
+
+@pytest.mark.parametrize(
+    ("topic", "message"),
+    [
+        ("{}-blocks-orders-changelog", "the state behind it is gone"),
+        ("{}-windows-changelog", "the state behind it is gone"),
+        ("{}.orders", "was it deleted and made again?"),
+    ],
+)
+async def test_topics_that_do_not_fit_the_state_end_the_worker(shop: Shop, topic: str, message: str) -> None:
+    """Rule 4."""
+    with shop.worker() as worker:
+        await worker.ready()
+        await shop.send(orders(500))
+        await shop.until(lambda: shop.seen > 0)
+        assert (await worker.end())[0] == 0
+    await _make_anew(shop, topic.format(shop.name))
+    with shop.worker() as worker:
+        assert await worker.ended() == 1
+        assert message in worker.log.read_text().splitlines()[-1]
+        assert "Traceback" not in worker.log.read_text()
+
+
+async def test_events_deleted_before_they_were_read_make_values_incomplete(shop: Shop) -> None:
+    """Rule 4."""
+    events = orders(3000)
+    with shop.worker() as worker:
+        await worker.ready()
+        await shop.send(events[:1000])
+        await shop.until(lambda: shop.seen > 0)
+        assert (await worker.end())[0] == 0
+    await shop.send(events[1000:2000])
+    admin = AIOKafkaAdminClient(bootstrap_servers=shop.kafka)
+    await admin.start()
+    tps = [TopicPartition(f"{shop.name}.orders", number) for number in range(shop.partitions)]
+    await admin.delete_records({tp: RecordsToDelete(before_offset=-1) for tp in tps})
+    await admin.close()
+    with shop.worker() as worker:
+        await worker.ready()
+        await shop.send(events[2000:])
+        await shop.until(lambda: any(value["reason"] == "incomplete_history" for value in shop.values.values()))
+        assert "were deleted before they were read" in worker.log.read_text()

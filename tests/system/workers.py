@@ -115,6 +115,12 @@ class Shop:
     def catalog(self) -> Path:
         return self.folder / "catalog.yaml"
 
+    async def make_topics(self) -> None:
+        """Those that are missing."""
+        loaded = parse([("catalog.yaml", self.catalog.read_text())]).catalog
+        assert loaded is not None
+        await ensure_topics(loaded, self.kafka, partitions=self.partitions, replication=1)
+
     @contextmanager
     def worker(self, *options: str, redis: str | None = None, **variables: str) -> Iterator[Worker]:
         """A worker with `variables` in its environment, killed at the end unless it ended before."""
@@ -225,11 +231,9 @@ async def open_shop(
     name = f"s{uuid.uuid4().hex[:10]}"
     text = catalog.format(name=name)
     (folder / "catalog.yaml").write_text(text)
-    loaded = parse([("catalog.yaml", text)]).catalog
-    assert loaded is not None
-    await ensure_topics(loaded, kafka, partitions=partitions, replication=1)
     async with BulkWriter(kafka, timeout=30) as writer:
         shop = Shop(name, kafka, redis, folder, partitions, writer)
+        await shop.make_topics()
         reading = asyncio.create_task(_read(shop))
         try:
             yield shop
