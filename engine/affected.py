@@ -87,12 +87,16 @@ def flag(part: int, column: str) -> str:
 
 @dataclass(slots=True)
 class AffectedWindows:
-    """What was worked out since the last `forget`."""
+    """What was worked out since the last `forget`. ``labels``: how series are shown, by dimension set and hashes."""
 
+    labels: dict[tuple[str, bytes], pl.DataFrame] = field(default_factory=dict)
     _known: dict[object, tuple[Affected | None, Changes]] = field(default_factory=dict)
+    _together: dict[tuple[int, ...], tuple[pl.DataFrame | None, Times, object]] = field(default_factory=dict)
 
     def forget(self) -> None:
         self._known.clear()
+        self.labels.clear()
+        self._together.clear()
 
     def of(self, plan: KpiPlan, changes: Changes, after_us: int, upto_us: int) -> Affected | None:
         """The windows of a KPI that end in (after, upto] and read any changed pane, also as a compared window."""
@@ -107,33 +111,46 @@ class AffectedWindows:
             )
         return self._known[asked][0]
 
+    def _merged(self, frames: Sequence[pl.DataFrame]) -> tuple[pl.DataFrame | None, Times]:
+        """The changes together, and their panes, ascending."""
+        asked = tuple(map(id, frames))
+        if asked not in self._together:
+            changed = together(frames)
+            panes = np.empty(0, dtype=np.int64) if changed is None else np.unique(changed["pane"].to_numpy())
+            self._together[asked] = changed, panes, list(frames)
+        return self._together[asked][:2]
+
     def _work_out(self, plan: KpiPlan, changes: Changes, after_us: int, upto_us: int) -> Affected | None:
         pane_us = {term.view.id: term.view.pane_us for term in plan.terms}
         found: list[tuple[pl.DataFrame, Times, Spans]] = []
         for number, (view, offset) in enumerate(plan.parts):
-            changed = together(changes.get(view, ()))
+            changed, panes = self._merged(changes.get(view, ()))
             if changed is None:
                 continue
-            panes = changed["pane"].unique().sort().to_numpy()
             for shift in {None, plan.kpi.compare}:
                 offsets = [one for one in (offset, shift) if one is not None]
                 if int(panes[0] + 1) * pane_us[view] + least_us(offsets) > upto_us:
                     continue  # every window that reads a pane ends at or after it
                 spans, pane, window = reading(plan.windows, pane_us[view], panes, offsets, after_us, upto_us)
                 if len(window):
-                    pairs = pl.DataFrame({"pane": panes[pane], "end": spans.end_us[window]})
                     flags = [
                         pl.col(name).alias(flag(number, name))
                         for name in changed.columns
                         if name not in ("pane", "bucket", "h")
                     ]
-                    frame = changed.join(pairs, on="pane").select("end", "bucket", "h", *flags)
+                    if len(window) == 1 and len(panes) == 1:
+                        end = pl.lit(int(spans.end_us[window[0]]), dtype=pl.Int64).alias("end")
+                        frame = changed.select(end, "bucket", "h", *flags)
+                    else:
+                        pairs = pl.DataFrame({"pane": panes[pane], "end": spans.end_us[window]})
+                        frame = changed.join(pairs, on="pane").select("end", "bucket", "h", *flags)
                     found.append((frame, np.unique(spans.end_us[window]), spans))
         if not found:
             return None
         ends = np.unique(np.concatenate([of for _, of, _ in found]))
         keys = found[0][0] if len(found) == 1 else pl.concat([frame for frame, _, _ in found], how="diagonal")
-        keys = keys.group_by("end", "bucket", "h").agg(pl.all().any())
+        if len(found) > 1 or len(ends) < keys.height:
+            keys = keys.group_by("end", "bucket", "h").agg(pl.all().any())
         at = pl.Series("w", np.searchsorted(ends, keys["end"].to_numpy()).astype(np.int64))
         keys = keys.drop("end").insert_column(0, at).sort("w", "bucket", "h")
         return Affected(plan.windows.ending_at(ends), keys, keys.select("bucket", "h").unique().sort("bucket", "h"))

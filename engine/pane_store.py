@@ -305,12 +305,13 @@ class PaneStore:
             series,
             wanted,
         )
+        rows, progress = _Cut(merged.rows), _Cut(merged.progress)
+        items = {id_: _Cut(frame) for id_, frame in merged.items.items()}
         for (key, (_, _, columns)), start, end in zip(todo.items(), first[:-1], first[1:], strict=True):
-            mine, w = pl.col("w").is_between(start, end - 1), (pl.col("w") - start).alias("w")
             self._merged[key] = Merged(
-                merged.rows.filter(mine).with_columns(w),
-                {c.id: merged.items[c.id].filter(mine).with_columns(w) for c in columns if c.id in merged.items},
-                merged.progress.filter(mine).with_columns(w),
+                rows.part(start, end),
+                {column.id: items[column.id].part(start, end) for column in columns if column.id in items},
+                progress.part(start, end),
             )
 
     def forget_merged(self) -> None:
@@ -504,6 +505,20 @@ class PaneStore:
             for part, pane, bucket, split, epoch in stamps.select(*_PLACE, "epoch").iter_rows()
             if (part, pane, bucket, split) not in known
         }
+
+
+class _Cut:
+    """A frame to be cut by window."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame.sort("w")
+        self._w = self._frame["w"].to_numpy()
+
+    def part(self, start: int, end: int) -> pl.DataFrame:
+        """The rows of windows [start, end), which are numbered from 0 then."""
+        first, last = np.searchsorted(self._w, [start, end]).tolist()
+        part = self._frame[first:last]
+        return part.with_columns(pl.col("w") - start) if start and part.height else part
 
 
 def _epoch(key: bytes) -> int:

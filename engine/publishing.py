@@ -194,8 +194,13 @@ class KpiPublisher:
         if capped:  # a series above the cap changes what `__other__` holds
             keys = pl.concat([keys, keys.with_columns(pl.lit(OTHER, dtype=pl.UInt64).alias("h"))]).unique()
         gathered = self.evaluator.gather(affected.spans, None if capped else affected.series)
-        if capped or self.plan.kpi.compare is not None or self.plan.parts[0][1] is not None or len(self.plan.parts) > 1:
-            keys = self.evaluator.keys(gathered).join(keys, on=KEYS, how="semi")  # what changed may be in the past only
+        plan = self.plan
+        if not capped and plan.kpi.type == "simple" and plan.parts[0][1] is None:
+            rows = self._rows(keys.sort(KEYS), gathered, watermark, out)
+            # What changed may lie in the compared window only.
+            return rows if plan.kpi.compare is None else rows.filter(pl.col("samples") > 0)
+        if capped or plan.kpi.compare is not None or plan.parts[0][1] is not None or len(plan.parts) > 1:
+            keys = self.evaluator.keys(gathered).join(keys, on=KEYS, how="semi")
         return self._rows(keys.sort(KEYS), gathered, watermark, out)
 
     def _rows(self, keys: pl.DataFrame, gathered: Gathered, watermark: int, out: Outgoing) -> pl.DataFrame:
@@ -305,12 +310,20 @@ class KpiPublisher:
 
     # -- finishing --------------------------------------------------------------------------------------------------------------
 
-    def _finished(self, found: pl.DataFrame, watermark: int, since_us: int) -> pl.DataFrame:
+    def _labels(self, h: pl.Series) -> pl.DataFrame:
+        """h, dims and the dimensions as text. Many KPIs ask for the same few series."""
         names = self.plan.dimensions.names
-        series = found.select("h").unique()
-        shown = self.directory.lookup(series["h"])
-        texts = dims_texts(shown) if names else pl.repeat("-", series.height, dtype=pl.String, eager=True)
-        labels = series.with_columns(texts.alias("dims"), *(shown[name].alias(f"dim.{name}") for name in names))
+        asked = (self.plan.dimensions.id, h.to_numpy().tobytes())
+        if asked not in self.affected.labels:
+            shown = self.directory.lookup(h)
+            texts = dims_texts(shown) if names else pl.repeat("-", len(h), dtype=pl.String, eager=True)
+            self.affected.labels[asked] = pl.DataFrame(
+                [h.alias("h"), texts.alias("dims"), *(shown[name].alias(f"dim.{name}") for name in names)]
+            )
+        return self.affected.labels[asked]
+
+    def _finished(self, found: pl.DataFrame, watermark: int, since_us: int) -> pl.DataFrame:
+        labels = self._labels(found["h"].unique().sort())
         frame = found.join(labels, on="h", how="left", maintain_order="left").with_columns(
             pl.lit(watermark, dtype=pl.Int64).alias("watermark"),
             (pl.col("window_end") + self.lateness_us).alias("final_after"),
