@@ -23,7 +23,7 @@ SOURCE = "till_lines"
 LINES_AT_ONCE = 20_000
 TAIL_SECONDS = 0.25
 WRITE_SECONDS = 60.0
-QUIET = timedelta(minutes=10)
+QUIET = timedelta(minutes=30)
 
 
 def retail_source(catalog: Catalog) -> Source:
@@ -114,6 +114,6 @@ async def send_lines(sending: Sending, topic: str, kafka: KafkaAddress, speed: f
 def _live(following: datetime, now: datetime, speed: float) -> str:
     """What is going on while time passes; of a till that is silent for long, when it goes on."""
     pace = "live" if speed == 1 else f"live, {speed:g} times as fast"
-    if following - now < QUIET:
+    if following - now < max(QUIET, timedelta(seconds=15) * speed):
         return pace
     return f"{pace}; shops are closed until {following.astimezone(ZoneInfo(retail.TIMEZONE)):%a %d %b %H:%M}"

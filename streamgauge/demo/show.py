@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -144,7 +145,10 @@ class Show:
             self.catalog, self.values, self._activity(), footer, width=width, height=height, trends=self.trends
         )
         canvas.print(view)
-        path.write_text(canvas.export_svg(title="streamgauge demo"), encoding="utf-8")
+        drawn = canvas.export_svg(title="streamgauge demo", unique_id="streamgauge")
+        path.write_text(
+            re.sub(r"\s*@font-face \{.*?\}", "", drawn, flags=re.DOTALL), encoding="utf-8"
+        )  # no font is fetched
 
     def _activity(self) -> Activity:
         counters, sending = self.counters, self.sending
