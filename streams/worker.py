@@ -183,9 +183,10 @@ class _Worker:
             async with asyncio.timeout(STOP_SECONDS if self._failure is None else FAILED_SECONDS):
                 if self._failure is None:
                     await self._settle()
-                for task in (*tasks, starting):
+                running = [*tasks, starting, *([self._recovery] if self._recovery else [])]
+                for task in running:
                     task.cancel()
-                await asyncio.gather(*tasks, starting, return_exceptions=True)
+                await asyncio.gather(*running, return_exceptions=True)
                 await app.stop()
         except TimeoutError:
             _log.error("not everything ended in time")

@@ -7,6 +7,7 @@ import random
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -14,7 +15,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.structs import TopicPartition
 from redis.asyncio import Redis
 
-from streamgauge.services import free_port
+from streamgauge.services import embedded_services, free_port
 from tests.streams.reading import read_all
 from tests.system.workers import MINUTE, T0, Shop, open_shop, orders
 
@@ -152,6 +153,38 @@ async def test_a_dead_redis_holds_no_values_up(shop: Shop) -> None:
         assert status == 503
         assert "Redis" in reason
         assert worker.get("/livez")[0] == 200
+
+
+async def test_a_redis_that_comes_back_empty_has_the_current_values_again_and_the_history(
+    shop: Shop, tmp_path: Path
+) -> None:
+    port = free_port(0)
+    url = f"redis://127.0.0.1:{port}/0"
+    current, history = (f"kpi:{shop.name}:{{orders}}:{kind}:-" for kind in ("current", "history"))
+    with shop.worker(redis=url) as worker:
+        with embedded_services(tmp_path / "first", kafka_port=None, redis_port=port) as services:
+            assert services.redis == url
+            await worker.ready()
+            await shop.send(orders(1000))
+            await shop.finish()
+            await shop.until_right()
+        shop.sent.clear()
+        await shop.send(orders(1000, first=50_000, start_us=T0 + 40 * MINUTE))  # while nobody is there
+        await shop.finish()
+        await shop.until_right()
+        with embedded_services(tmp_path / "second", kafka_port=None, redis_port=port):
+            newest = max((value for (key, _), value in shop.values.items() if key == "orders|-"), key=_age)
+            async with Redis.from_url(url, decode_responses=True) as redis, asyncio.timeout(30):
+                while await redis.hget(current, "progress") != str(newest["progress"]):
+                    await asyncio.sleep(0.1)
+                closed = sum(key == "orders|-" and value["state"] != "open" for (key, _), value in shop.values.items())
+                while await redis.xlen(history) < closed:
+                    await asyncio.sleep(0.1)
+            await shop.until(lambda: worker.get("/readyz")[0] == 200)
+
+
+def _age(value: dict[str, Any]) -> tuple[str, int]:
+    return value["window"]["end"], value["progress"]
 
 
 async def test_too_many_bad_events_end_the_worker_with_one_message(shop: Shop) -> None:
