@@ -1,7 +1,7 @@
 """The first stage: the events of one source partition, folded into blocks.
 
-A `SourcePartition` is a pure function of its source's prefix and the definition (protocol.md): it is given batches and answers, at a
-flush, with everything that has to be written and in which order. It reads no clock and does no I/O.
+A `SourcePartition` is a pure function of its source's prefix and the definition (protocol.md): it is given batches and
+answers, at a flush, with everything that has to be written and in which order. It reads no clock and does no I/O.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ SERIES_KEYS = ("pane", "bucket", "h")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the reader of the topic knows at a flush. ``silent_us``: how long the partition has had nothing, by a fetch answered at its end.
+    """What the reader of the topic knows at a flush. ``silent_us``: how long the partition has had nothing, by a fetch
+    answered at its end.
 
     ``behind``: whether there is more to read than a flush holds; None where only the end is known.
     """
@@ -43,7 +44,9 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """What one flush writes. Each step is acknowledged before the next: dead letters of what was folded, state and partials; manifest; heartbeat; commit."""
+    """What one flush writes. Each step is acknowledged before the next: dead letters of what was folded, state and
+    partials; manifest; heartbeat; commit.
+    """
 
     state: list[tuple[bytes, bytes]]  # segments and blocks, to the table
     partials: list[tuple[int, bytes, bytes]]  # (partition of partials, key, value)
@@ -62,7 +65,9 @@ class Flush:
 
 @dataclass(slots=True)
 class _ViewState:
-    """One view's panes of one source partition: what is folded and durable or about to be, and what came since the last flush."""
+    """One view's panes of one source partition: what is folded and durable or about to be, and what came since the last
+    flush.
+    """
 
     view: View
     rows: pl.DataFrame | None = None
@@ -76,8 +81,9 @@ class _ViewState:
 class SourcePartition:
     """The owner's state of one partition of a source.
 
-    ``restored`` are the table's records of this partition, in changelog order, newest of each key; ``merge_partitions`` the partition count of partials. After a restart the reader
-    goes on at `offset`; `resend` holds the partials that may never have gone out.
+    ``restored`` are the table's records of this partition, in changelog order, newest of each key; ``merge_partitions``
+    the partition count of partials. After a restart the reader goes on at `offset`; `resend` holds the partials that
+    may never have gone out.
     """
 
     def __init__(
@@ -124,7 +130,7 @@ class SourcePartition:
         self._new: list[str] = []  # columns that the manifest does not know
         self._since = self._history(self.manifest)
 
-    # -- recovery ---------------------------------------------------------------------------------------------------------------
+    # -- recovery ------------------------------------------------------------------------------------------------------
 
     def _restore(self, found: Recovered) -> None:
         manifest = found.manifest
@@ -188,7 +194,7 @@ class SourcePartition:
                 self.resend.append((partition, key._replace(epoch=self.epoch).pack(), value))
 
     def _history(self, manifest: Manifest | None) -> dict[str, int]:
-        """From when each column has its history; columns that the manifest does not know start here (protocol rule 19)."""
+        """From when each column has its history; columns that the manifest does not know start here (rule 19)."""
         names = [
             f"{view.id}/{column.id}"
             for view in (state.view for state in self._views.values())
@@ -200,14 +206,16 @@ class SourcePartition:
         return {name: manifest.since_us.get(name, manifest.highest_us) for name in names}
 
     def lost_history(self) -> None:
-        """The log begins above the offset we would go on at: numbers up to the first event after the gap are incomplete (rule 4)."""
+        """The log begins above the offset we would go on at: numbers up to the first event after the gap are incomplete
+        (rule 4).
+        """
         self._gap = True
         self._incomplete(self._since, self.admission.state.highest_us)
 
     def _incomplete(self, names: Iterable[str], until_us: int) -> None:
         self._since.update({name: max(self._since[name], until_us) for name in names})
 
-    # -- folding ----------------------------------------------------------------------------------------------------------------
+    # -- folding -------------------------------------------------------------------------------------------------------
 
     @property
     def pending_rows(self) -> int:
@@ -220,7 +228,9 @@ class SourcePartition:
         return counts
 
     def fold(self, batch: Batch) -> tuple[Reject, ...]:
-        """Fold a batch; records below `offset` are passed over undecoded. The bad events, to be dead-lettered before the next commit."""
+        """Fold a batch; records below `offset` are passed over undecoded. The bad events, to be dead-lettered before
+        the next commit.
+        """
         if len(batch.offsets) and int(batch.offsets[0]) < self.offset:
             batch = batch.since(self.offset)
         rejects: tuple[Reject, ...] = ()
@@ -251,14 +261,18 @@ class SourcePartition:
         return tuple(admitted.rejects)
 
     def _as_declared(self, batch: Batch, accepted: pl.DataFrame) -> pl.DataFrame:
-        """Events that former settings accepted, with the fields that are declared now; without those that have them not."""
+        """Events that former settings accepted, with the fields that are declared now; without those that have them
+        not.
+        """
         decoded = decoder_of(self.source).decode(batch)
         frame = pl.DataFrame({"_time": decoded.times, "_offset": batch.offsets, **decoded.columns})
         readable = frame.with_row_index("_at").filter(~pl.col("_at").is_in(list(decoded.faults))).drop("_at")
         return readable.join(accepted.select("_offset"), on="_offset", how="semi")
 
     def _replayed(self) -> None:
-        """All that recovered blocks hold was passed over: the present settings judge from here on, and new columns begin here."""
+        """All that recovered blocks hold was passed over: the present settings judge from here on, and new columns
+        begin here.
+        """
         self._former = None
         self.admission = Admission(self.source, self.partition, self.admission.state)
         self._raise_floors()
@@ -294,7 +308,9 @@ class SourcePartition:
                 self._pending_rows += items.height
 
     def _without_folded(self, state: _ViewState, events: pl.DataFrame, dims: list[str]) -> pl.DataFrame:
-        """Without the events that a recovered block holds already: below its stamp, for that block only (protocol rule 2)."""
+        """Without the events that a recovered block holds already: below its stamp, for that block only (protocol rule
+        2).
+        """
         assert state.ahead is not None
         placed = self._placed(state.view, events, dims)
         joined = placed.join(state.ahead, on=BLOCK_KEYS, how="left", maintain_order="left")
@@ -310,12 +326,14 @@ class SourcePartition:
             buckets_of(pl.col("h"), view.dimensions.buckets).alias("bucket")
         )
 
-    # -- flushing ---------------------------------------------------------------------------------------------------------------
+    # -- flushing ------------------------------------------------------------------------------------------------------
 
     def take_over(self) -> Flush:
-        """What a new owner writes before it announces itself: the recovered state under its own keys, then its manifest.
+        """What a new owner writes before it announces itself: the recovered state under its own keys, then its
+        manifest.
 
-        From then on nothing that an earlier owner still writes counts (see `engine.recovery`). Without it, the first flush does the same.
+        From then on nothing that an earlier owner still writes counts (see `engine.recovery`). Without it, the first
+        flush does the same.
         """
         return self._flush([], [], [], Progress())
 
@@ -336,6 +354,7 @@ class SourcePartition:
             tombstones.extend(self._forget(view_state, self._floor))
         for first in self.admission.state.expired_segments():
             tombstones.extend(self._segments.pop(first, ()))
+        self._forget_series()
         self._pending_rows = 0
         self._flushed_us = self.admission.state.highest_us
         return self._flush(state, partials, tombstones, progress)
@@ -364,8 +383,17 @@ class SourcePartition:
         key = record_key(MANIFEST, self.partition, 0, self.epoch)
         return Flush(state, partials, (key, encode(manifest)), self.heartbeat(progress), tombstones, self.offset)
 
+    def _forget_series(self) -> None:
+        """Series above a cap, or of panes that are gone, are not remembered for ever."""
+        for id_, directory in self._directories.items():
+            if directory.crowded:
+                views = [state for state in self._views.values() if state.view.dimensions.id == id_]
+                directory.keep(pl.concat([state.rows["h"] for state in views if state.rows is not None]))
+
     def heartbeat(self, progress: Progress) -> Heartbeat:
-        """What merge is told: also sent alone, while the partition is idle. It speaks for what was flushed, not for what waits."""
+        """What merge is told: also sent alone, while the partition is idle. It speaks for what was flushed, not for
+        what waits.
+        """
         times = self.source.watermark
         highest = self._flushed_us
         watermark = highest - times.delay_us if highest != NEVER else NEVER
@@ -388,7 +416,9 @@ class SourcePartition:
         )
 
     def floor_is_due(self, progress: Progress) -> bool:
-        """Whether a flush, even of nothing, would raise the floor by a pane or more: the clock does so where nothing comes (rule 8)."""
+        """Whether a flush, even of nothing, would raise the floor by a pane or more: the clock does so where nothing
+        comes (rule 8).
+        """
         pane_us = min((state.view.pane_us for state in self._views.values()), default=_MINUTE_US)
         return self._next_floor(progress) - self._floor >= max(pane_us, _MINUTE_US)
 

@@ -1,4 +1,6 @@
-"""Which windows read panes that changed, worked out once for all KPIs that look at the same panes through the same windows."""
+"""Which windows read panes that changed, worked out once for all KPIs that look at the same panes through the same
+windows.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ def reading(
 ) -> tuple[Spans, Times, Times]:
     """The windows that end in (after, upto] and, moved back by the offsets, read any of the ascending ``panes``.
 
-    Answers the windows, and pairs of positions (in ``panes``, in the windows). Long stretches without panes cost nothing.
+    Answers the windows, and pairs of positions (in ``panes``, in the windows). Long stretches without panes cost
+    nothing.
     """
     least = least_us(offsets)
     # A window of offsets to date may be cut short, a day's clock may be changed: a day more is looked at.
@@ -81,7 +84,9 @@ class Affected:
 
 
 def flag(part: int, column: str) -> str:
-    """Name of the flag that tells whether this column changed in the part's panes; parts are numbered as `KpiPlan.parts`."""
+    """Name of the flag that tells whether this column changed in the part's panes; parts are numbered as
+    `KpiPlan.parts`.
+    """
     return f"{part}.{column}"
 
 

@@ -31,7 +31,9 @@ TermKey = tuple[str, Offset | None]  # view id, offset
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The merged panes of some windows of a KPI, by (view, offset); ``earlier`` those of the windows they are compared with."""
+    """The merged panes of some windows of a KPI, by (view, offset); ``earlier`` those of the windows they are compared
+    with.
+    """
 
     spans: Spans
     now: Mapping[TermKey, Merged]
@@ -47,7 +49,9 @@ class KpiEvaluator:
     columns: Mapping[str, Sequence[Column]]  # view id -> what to merge, for all KPIs over the same windows together
 
     def gather(self, spans: Spans, series: pl.DataFrame | None = None) -> Gathered:
-        """What the windows, and those they are compared with, hold. ``series`` (bucket, h), sorted, narrows it to those."""
+        """What the windows, and those they are compared with, hold. ``series`` (bucket, h), sorted, narrows it to
+        those.
+        """
         compare = self.plan.kpi.compare
         earlier = self._merge(spans, compare, series) if compare is not None else None
         return Gathered(spans, self._merge(spans, None, series), earlier)
@@ -55,8 +59,9 @@ class KpiEvaluator:
     def keys(self, gathered: Gathered, *, succeeding: bool = False) -> pl.DataFrame:
         """KEYS of the series that have events in each window.
 
-        With ``succeeding``, the first window only tells which series the second one had before it: it is not in the answer, and a series
-        that has events in a window and none in the next is there for that one too (protocol rule 11).
+        With ``succeeding``, the first window only tells which series the second one had before it: it is not in the
+        answer, and a series that has events in a window and none in the next is there for that one too (protocol rule
+        11).
         """
         keys = self._present(gathered.now)
         if succeeding:
@@ -110,7 +115,7 @@ class KpiEvaluator:
                 found.append((view, at.start_us, at.end_us, self.columns[view]))
         return found
 
-    # -- terms ------------------------------------------------------------------------------------------------------------------
+    # -- terms ---------------------------------------------------------------------------------------------------------
 
     def _merge(self, spans: Spans, shift: Offset | None, series: pl.DataFrame | None) -> dict[TermKey, Merged]:
         """The merged windows of every (view, offset) among the terms, the windows moved back by ``shift`` first."""
@@ -203,7 +208,9 @@ class KpiEvaluator:
 
 
 def number_text(value: Fraction, *, divided: bool) -> str:
-    """All digits of what was only added and multiplied; 12 significant digits, half even, of a quotient (catalog.md, Exact forms)."""
+    """All digits of what was only added and multiplied; 12 significant digits, half even, of a quotient (catalog.md,
+    Exact forms).
+    """
     denominator = value.denominator
     for factor in (2, 5):
         while denominator % factor == 0:

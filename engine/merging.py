@@ -1,7 +1,8 @@
 """The second stage: blocks of all source partitions, merged into windows and published as KPI values.
 
-A `MergePartition` owns one partition of partials: some buckets of every dimension set. It is given records and answers, when asked to
-publish, with values to send and records to keep. It reads no clock: its time is what the heartbeats say (protocol rule 7).
+A `MergePartition` owns one partition of partials: some buckets of every dimension set. It is given records and answers,
+when asked to publish, with values to send and records to keep. It reads no clock: its time is what the heartbeats say
+(protocol rule 7).
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ from engine.values import ValueRows
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What one publication writes. Revisions and shares are acknowledged before values go out, the manifest after (protocol rules 12, 14)."""
+    """What one publication writes. Revisions and shares are acknowledged before values go out, the manifest after
+    (protocol rules 12, 14).
+    """
 
     revisions: list[tuple[bytes, bytes | None]]
     shares: list[tuple[int, bytes, bytes]]  # partition of partials, key, value
@@ -83,7 +86,7 @@ class MergePartition:
         directory = self._directories[kpi.dimensions.id]
         return KpiPublisher(kpi, self.partition, self._stores, evaluator, directory, lateness, self._affected)
 
-    # -- recovery ---------------------------------------------------------------------------------------------------------------
+    # -- recovery ------------------------------------------------------------------------------------------------------
 
     def restore(self, states: Iterable[tuple[bytes, bytes]], partials: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Take up the state: the table's records, and the partials below the manifest's offset, in their order."""
@@ -122,7 +125,7 @@ class MergePartition:
             if view in self._stores:
                 self._stores[view].drop_below(time_us)
 
-    # -- taking records in ------------------------------------------------------------------------------------------------------
+    # -- taking records in ---------------------------------------------------------------------------------------------
 
     def apply(self, records: Sequence[tuple[bytes, bytes | None, int]]) -> None:
         """Take in (key, value, offset) of the partition, in order. Published by the next `publish`."""
@@ -180,7 +183,7 @@ class MergePartition:
         """Whether any source partition has more to read than a flush holds."""
         return any(beat.behind for beat in self._beats.values())
 
-    # -- publishing -------------------------------------------------------------------------------------------------------------
+    # -- publishing ----------------------------------------------------------------------------------------------------
 
     def publish(self, *, open_windows: bool = True) -> Publication:
         """Values of every window that opened, closed or changed since the last call, and what to keep.
@@ -259,7 +262,8 @@ class MergePartition:
         return min(w for w, _ in times), min(t for _, t in times)
 
     def _since(self, kpi: KpiPlan) -> int:
-        """Event time before which history is missing for one of the KPI's columns; NEVER where none is (protocol rule 19).
+        """Event time before which history is missing for one of the KPI's columns; NEVER where none is (protocol rule
+        19).
 
         It was never counted, or is gone already: a window that is longer than those before may reach back to it.
         """
@@ -276,7 +280,9 @@ class MergePartition:
         )
 
     def _drop(self, out: Outgoing) -> list[bytes]:
-        """Drop panes that no window reads any more, against the lowest floor of all sources that share a KPI with the view."""
+        """Drop panes that no window reads any more, against the lowest floor of all sources that share a KPI with the
+        view.
+        """
         floors: dict[str, int] = {}
         for name in self.plan.catalog.sources:
             beats = [beat for (of, _), beat in self._beats.items() if of == name]
@@ -293,4 +299,9 @@ class MergePartition:
         for publisher in self._kpis:
             floor = min(floors[source] for source in publisher.plan.sources)
             tombstones.extend(publisher.forget_until(floor, out))
+        for id_, directory in self._directories.items():
+            if directory.crowded:
+                directory.keep(
+                    pl.concat([store.series for store in self._stores.values() if store.view.dimensions.id == id_])
+                )
         return tombstones

@@ -1,7 +1,7 @@
 """The ``__other__`` series of a set of dimensions with several buckets, added up in one place (protocol rule 16).
 
-Each bucket sends what is above its cap on, window by window and cumulatively, to the partition of bucket 0. There the newest of each bucket is
-kept, and merged into one series. It closes when every bucket's window is closed.
+Each bucket sends what is above its cap on, window by window and cumulatively, to the partition of bucket 0. There the
+newest of each bucket is kept, and merged into one series. It closes when every bucket's window is closed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def forwarded(
     closed: Mapping[int, bool],
     spans: Mapping[int, Span],
 ) -> list[tuple[bytes, bytes]]:
-    """Records for the partition that adds up. ``others``: w, bucket, progress of the shares; ``parts`` as in `Others`, with their columns."""
+    """Records for the partition that adds up. ``others``: w, bucket, progress of the shares; ``parts`` as in `Others`,
+    with their columns.
+    """
     encoded: list[dict[tuple[int, int], bytes]] = []
     for merged, used in zip(parts, columns, strict=True):
         rows = merged.rows.filter(pl.col("h") == OTHER).join(others, on=["w", "bucket"], how="semi")
@@ -67,7 +69,7 @@ class OtherSeries:
     closed: set[Span] = field(default_factory=set)  # published as closed before
 
     def take(self, key: bytes, raw: bytes, *, publish: bool) -> None:
-        """Take in a share; older ones of the same bucket and window lose. Without ``publish`` it was published before."""
+        """Take a share in; older ones of its bucket and window lose. Without ``publish``: it was published before."""
         share = decode_others(raw)
         bucket = split_key(key)[1]
         span = (share.start_us, share.end_us)

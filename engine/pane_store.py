@@ -1,8 +1,10 @@
-"""The merge stage's store of one view: the newest block of each source partition for each pane, and windows merged out of them.
+"""The merge stage's store of one view: the newest block of each source partition for each pane, and windows merged out
+of them.
 
-Panes lie in *segments* of R neighbouring panes, R about the square root of the panes in the longest window. A segment keeps the merge of its
-panes beside them, so a window of n panes is merged out of at most about 3 sqrt(n) parts: a rolling 30-day window over hourly panes
-touches some 80 frames' worth of rows, not 720. Both merges are derived, never the only copy (protocol rule 10).
+Panes lie in *segments* of R neighbouring panes, R about the square root of the panes in the longest window. A segment
+keeps the merge of its panes beside them, so a window of n panes is merged out of at most about 3 sqrt(n) parts: a
+rolling 30-day window over hourly panes touches some 80 frames' worth of rows, not 720. Both merges are derived, never
+the only copy (protocol rule 10).
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ _WINDOW_ITEMS = {"w": pl.Int64, "bucket": pl.Int64, "h": pl.UInt64, "item": pl.I
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """Panes, or whole segments, merged over source partitions: ``rows`` keyed (at, bucket, h), ``stamps`` (at, bucket, stamp: their sum)."""
+    """Panes, or whole segments, merged over source partitions: ``rows`` keyed (at, bucket, h), ``stamps`` (at, bucket,
+    stamp: their sum).
+    """
 
     rows: pl.DataFrame
     items: Mapping[str, pl.DataFrame]
@@ -66,7 +70,9 @@ class _Level:
 
 @dataclass(slots=True)
 class _Segment:
-    """R neighbouring panes. ``rows`` has one row per (part, pane, bucket, h); ``fine`` and ``coarse`` are its merges, made when asked for."""
+    """R neighbouring panes. ``rows`` has one row per (part, pane, bucket, h); ``fine`` and ``coarse`` are its merges,
+    made when asked for.
+    """
 
     rows: pl.DataFrame
     items: dict[str, pl.DataFrame]
@@ -77,7 +83,9 @@ class _Segment:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Windows merged: ``rows`` keyed (w, bucket, h) with state columns, ``items`` by column id, ``progress`` keyed (w, bucket)."""
+    """Windows merged: ``rows`` keyed (w, bucket, h) with state columns, ``items`` by column id, ``progress`` keyed (w,
+    bucket).
+    """
 
     rows: pl.DataFrame
     items: Mapping[str, pl.DataFrame]
@@ -86,7 +94,9 @@ class Merged:
 
 @dataclass(slots=True)
 class PaneStore:
-    """All panes of one view in one partition of partials. Window bounds given to it are pane boundaries, in microseconds."""
+    """All panes of one view in one partition of partials. Window bounds given to it are pane boundaries, in
+    microseconds.
+    """
 
     view: View
     directory: Directory
@@ -105,6 +115,12 @@ class PaneStore:
     @property
     def rows(self) -> int:
         return sum(segment.rows.height for segment in self._segments.values())
+
+    @property
+    def series(self) -> pl.Series:
+        """The hashes of all series that hold anything, each at least once."""
+        found = [segment.rows["h"].unique() for segment in self._segments.values()]
+        return pl.concat(found) if found else pl.Series("h", [], dtype=pl.UInt64)
 
     @property
     def first_us(self) -> int | None:
@@ -131,7 +147,9 @@ class PaneStore:
 
     @property
     def capped(self) -> bool:
-        """Whether any bucket has more series than it may show; then every series must be merged to know which are shown."""
+        """Whether any bucket has more series than it may show; then every series must be merged to know which are
+        shown.
+        """
         known = len(self.directory)
         if self._counted[0] != known:
             buckets = buckets_of(pl.col("h"), self.view.dimensions.buckets)
@@ -146,13 +164,13 @@ class PaneStore:
         """Panes that end at or before this are gone; NEVER before any was dropped."""
         return self._dropped * self.view.pane_us if self._dropped != NEVER else NEVER
 
-    # -- taking blocks in -------------------------------------------------------------------------------------------------------
+    # -- taking blocks in ----------------------------------------------------------------------------------------------
 
     def take(self, blocks: Sequence[tuple[bytes, BlockKey, bytes]]) -> tuple[pl.DataFrame | None, list[bytes]]:
         """Replace blocks by those with a higher stamp.
 
-        Answers (pane, bucket, h, <column id>: changed) of the series that changed, or None, and the keys that nobody reads any more:
-        of panes that were dropped, and of earlier owners.
+        Answers (pane, bucket, h, <column id>: changed) of the series that changed, or None, and the keys that nobody
+        reads any more: of panes that were dropped, and of earlier owners.
         """
         unread = []
         newest: dict[Place, tuple[int, bytes, bytes]] = {}
@@ -243,7 +261,9 @@ class PaneStore:
         return pl.concat(changes).group_by("pane", "bucket", "h").agg(pl.all().any())
 
     def _changed(self, new: pl.DataFrame, old: pl.DataFrame | None) -> pl.DataFrame:
-        """Which columns of which series differ. Counts of samples only grow, so they tell (every fold that touches a column raises its ``n``)."""
+        """Which columns of which series differ. Counts of samples only grow, so they tell (every fold that touches a
+        column raises its ``n``).
+        """
         present = [column for column in self.view.columns if column.samples in new.columns]
         keys = ["part", "pane", "bucket", "h"]
         ids = [column.id for column in self.view.columns]
@@ -265,14 +285,16 @@ class PaneStore:
         changed = joined.select("pane", "bucket", "h", *flags, *missing).select("pane", "bucket", "h", *ids)
         return changed.filter(pl.any_horizontal(ids))
 
-    # -- merging windows --------------------------------------------------------------------------------------------------------
+    # -- merging windows -----------------------------------------------------------------------------------------------
 
     def windows(
         self, starts_us: Times, ends_us: Times, columns: Sequence[Column], series: pl.DataFrame | None = None
     ) -> Merged:
-        """Merge the panes of each window; ``w`` is the window's position. ``series`` (bucket, h), sorted, narrows it to those.
+        """Merge the panes of each window; ``w`` is the window's position. ``series`` (bucket, h), sorted, narrows it to
+        those.
 
-        KPIs over the same windows ask for the same thing one after the other, so the answers are kept until `forget_merged`.
+        KPIs over the same windows ask for the same thing one after the other, so the answers are kept until
+        `forget_merged`.
         """
         narrowed = b"" if series is None else series["h"].to_numpy().tobytes()
         asked = (starts_us.tobytes(), ends_us.tobytes(), tuple(column.id for column in columns), narrowed)
@@ -446,7 +468,7 @@ class PaneStore:
             stamped,
         )
 
-    # -- letting go -------------------------------------------------------------------------------------------------------------
+    # -- letting go ----------------------------------------------------------------------------------------------------
 
     def _is_sealed(self, place: Place) -> bool:
         """Whether the pane was sealed with a block of this place in it."""
@@ -457,7 +479,9 @@ class PaneStore:
         return not self._segments[number].stamps.filter(**at).is_empty()
 
     def seal_below(self, floor_us: int) -> None:
-        """Keep one merged row for each series of the segments that end at or before the floor of all source partitions (protocol rule 9)."""
+        """Keep one merged row for each series of the segments that end at or before the floor of all source partitions
+        (protocol rule 9).
+        """
         size = self.panes_per_segment
         final = floor_us // self.view.pane_us // size
         for number in [number for number in self._segments if number < final and number not in self._sealed]:
@@ -473,7 +497,7 @@ class PaneStore:
             self._sealed.add(number)
 
     def drop_below(self, time_us: int) -> list[bytes]:
-        """Drop the panes that end at or before ``time_us``; the keys of their partials, to tombstone (protocol rule 9)."""
+        """Drop the panes that end at or before ``time_us``; the keys of their partials, to tombstone (rule 9)."""
         first = time_us // self.view.pane_us
         if first <= self._dropped:
             return []

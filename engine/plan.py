@@ -1,7 +1,8 @@
 """What a catalog means for the engine: which views to fold, which columns they carry, which terms each KPI reads.
 
-A *view* is the set of columns that share source, dimensions and pane size, so that one group-by folds them all. Identities are
-fingerprints of what affects the numbers and of nothing else: changing an owner or a target replays nothing (invariant 9).
+A *view* is the set of columns that share source, dimensions and pane size, so that one group-by folds them all.
+Identities are fingerprints of what affects the numbers and of nothing else: changing an owner or a target replays
+nothing (invariant 9).
 """
 
 from __future__ import annotations
@@ -64,12 +65,16 @@ class DimensionSet:
 
     @property
     def series_per_bucket(self) -> int:
-        """N of protocol rule 16: hashes spread unevenly, so a bucket gets room for six standard deviations more than its share."""
+        """N of protocol rule 16: hashes spread unevenly, so a bucket gets room for six standard deviations more than
+        its share.
+        """
         share = self.cap / self.buckets
         return self.cap if self.buckets == 1 else math.ceil(share + 6 * math.sqrt(share))
 
     def partition(self, bucket: int, partitions: int) -> int:
-        """The partition of ``NAME.partials`` that holds this bucket; sets start at different partitions, to spread small ones."""
+        """The partition of ``NAME.partials`` that holds this bucket; sets start at different partitions, to spread
+        small ones.
+        """
         return (int(self.id, 16) + bucket) % partitions
 
 
@@ -142,7 +147,7 @@ class Plan:
         return tuple(view for view in self.views if view.source.name == source)
 
     def columns_beside(self, kpi: KpiPlan) -> dict[str, list[Column]]:
-        """By view, the columns of this KPI and of all that read the view over the same windows: merged together, once."""
+        """By view, the columns of this KPI and of all that read the view over the same windows: merged together."""
         alike = [
             other for other in self.kpis if (other.kpi.window, other.kpi.calendar) == (kpi.kpi.window, kpi.kpi.calendar)
         ]

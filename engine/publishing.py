@@ -1,4 +1,6 @@
-"""What is published of one KPI, and when: windows that open, close or change, their revisions, and the share of ``__other__`` sent on."""
+"""What is published of one KPI, and when: windows that open, close or change, their revisions, and the share of
+``__other__`` sent on.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ Changes = dict[str, list[pl.DataFrame]]  # view id -> frames (pane, bucket, h, <
 
 @dataclass(slots=True)
 class Outgoing:
-    """What a publication writes besides values: revisions to keep, and shares of ``__other__`` for the partition of bucket 0."""
+    """What a publication writes besides values: revisions to keep, and shares of ``__other__`` for the partition of
+    bucket 0.
+    """
 
     revisions: list[tuple[bytes, bytes | None]] = field(default_factory=list)
     shares: list[tuple[str, bytes, bytes]] = field(default_factory=list)  # dimension set, key, value
@@ -34,7 +38,7 @@ class Outgoing:
 
 @dataclass(slots=True)
 class KpiPublisher:
-    """How far one KPI is published in one partition of partials. Times in microseconds; NEVER before its first window."""
+    """How far one KPI is published in one partition of partials. Times in microseconds; NEVER at first."""
 
     plan: KpiPlan
     partition: int
@@ -64,7 +68,9 @@ class KpiPublisher:
     def publish(
         self, watermark: int, upto: int, since_us: int, out: Outgoing, *, open_windows: bool
     ) -> ValueRows | None:
-        """Values of all that opened, closed or changed. ``upto`` is the publish time reached, ``since_us`` when the history begins."""
+        """Values of all that opened, closed or changed. ``upto`` is the publish time reached, ``since_us`` when the
+        history begins.
+        """
         if watermark == NEVER:
             return None
         before_closed = self.closed_us
@@ -99,7 +105,9 @@ class KpiPublisher:
     def merges_ahead(
         self, watermark: int
     ) -> tuple[pl.DataFrame, list[tuple[str, Times, Times, Sequence[Column]]]] | None:
-        """What will be merged for the open windows that changed, and for which series: so that all KPIs can be served at once."""
+        """What will be merged for the open windows that changed, and for which series: so that all KPIs can be served
+        at once.
+        """
         if watermark == NEVER or self.closed_us == NEVER or self._again:
             return None
         changes = {
@@ -127,10 +135,12 @@ class KpiPublisher:
         """Show the windows that are open once more with the next publication."""
         self._again = True
 
-    # -- which rows -------------------------------------------------------------------------------------------------------------
+    # -- which rows ----------------------------------------------------------------------------------------------------
 
     def _new_windows(self, watermark: int, upto: int, out: Outgoing) -> pl.DataFrame | None:
-        """Every series of the windows that close or open now, and those of the window before that have nothing in it (protocol rule 11)."""
+        """Every series of the windows that close or open now, and those of the window before that have nothing in it
+        (protocol rule 11).
+        """
         runs = self._runs(watermark, upto)
         if not runs:
             return None
@@ -167,16 +177,19 @@ class KpiPublisher:
         return [run for run in runs if len(run)]
 
     def _reached(self) -> list[tuple[int, int]]:
-        """Stretches of time outside of which no window that ends there reads anything, nor does the one before it; in order."""
+        """Stretches of time outside of which no window that ends there reads anything, nor does the one before it; in
+        order.
+        """
         found: list[tuple[int, int]] = []
         for view in {term.view.id: term.view for term in self.plan.terms}.values():
             found += [(start, end + view.retain_us) for start, end in self.stores[view.id].spans_us]
         merged: list[tuple[int, int]] = []
         for start, end in sorted(found):
             if merged and start <= merged[-1][1]:
-                start, last = merged.pop()
-                end = max(end, last)
-            merged.append((start, end))
+                first, last = merged.pop()
+                merged.append((first, max(last, end)))
+            else:
+                merged.append((start, end))
         return merged
 
     def _changed_rows(self, affected: Affected | None, watermark: int, out: Outgoing) -> pl.DataFrame | None:
@@ -217,7 +230,7 @@ class KpiPublisher:
             pl.Series("window_end", spans.end_us[at], dtype=pl.Int64),
         )
 
-    # -- __other__ --------------------------------------------------------------------------------------------------------------
+    # -- __other__ -----------------------------------------------------------------------------------------------------
 
     def _send_on(self, keys: pl.DataFrame, gathered: Gathered, watermark: int, out: Outgoing) -> None:
         if not keys.height:
@@ -251,10 +264,12 @@ class KpiPublisher:
         gathered = Gathered(spans, dict(zip(parts, merged[: len(parts)], strict=True)), earlier)
         return self._bounded(self.evaluator.values(self.evaluator.keys(gathered), gathered, watermark), spans)
 
-    # -- states and revisions ---------------------------------------------------------------------------------------------------
+    # -- states and revisions ------------------------------------------------------------------------------------------
 
     def _with_states(self, found: pl.DataFrame, watermark: int, before_closed: int) -> pl.DataFrame:
-        """open, closed, or revised where the window was closed before; ``__other__`` of several buckets closes with the last of them."""
+        """open, closed, or revised where the window was closed before; ``__other__`` of several buckets closes with the
+        last of them.
+        """
         end = pl.col("window_end")
         state = (
             pl.when(end <= before_closed)
@@ -308,7 +323,7 @@ class KpiPublisher:
             out.revisions.append((record_key(WINDOWS, self.partition, end, 0, self.id), None))
         return self.others.drop_until(floor)
 
-    # -- finishing --------------------------------------------------------------------------------------------------------------
+    # -- finishing -----------------------------------------------------------------------------------------------------
 
     def _labels(self, h: pl.Series) -> pl.DataFrame:
         """h, dims and the dimensions as text. Many KPIs ask for the same few series."""

@@ -1,6 +1,8 @@
-"""The small records beside the blocks: manifests, heartbeats, window states. MessagePack, versioned; an unknown version is refused.
+"""The small records beside the blocks: manifests, heartbeats, window states. MessagePack, versioned; an unknown version
+is refused.
 
-Offsets are *next* offsets: everything below is folded in, nothing at or above (protocol.md). Times are microseconds since the epoch.
+Offsets are *next* offsets: everything below is folded in, nothing at or above (protocol.md). Times are microseconds
+since the epoch.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ _ENTRY = struct.Struct(">BBIqQ")
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What is durable of one source partition: written after its blocks and partials were acknowledged (protocol rule 1)."""
+    """What is durable of one source partition: written after its blocks and partials were acknowledged (protocol rule
+    1).
+    """
 
     offset: int
     highest_us: int  # highest accepted event time; NEVER where there was none
@@ -41,7 +45,9 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """How far one source partition is, told to every merge partition after the partials it speaks for (protocol rule 7)."""
+    """How far one source partition is, told to every merge partition after the partials it speaks for (protocol rule
+    7).
+    """
 
     source: str
     partition: int
@@ -78,7 +84,9 @@ class Revisions(msgspec.Struct, frozen=True):
 
 
 class Others(msgspec.Struct, frozen=True):
-    """One bucket's share of one window. ``parts`` are one-row blocks, in the order of the KPI's (view, offset) pairs, the compared ones after."""
+    """One bucket's share of one window. ``parts`` are one-row blocks, in the order of the KPI's (view, offset) pairs,
+    the compared ones after.
+    """
 
     start_us: int
     end_us: int
@@ -120,7 +128,9 @@ def decode_others(raw: bytes) -> Others:
 
 
 def record_key(kind: RecordKind, partition: int, position: int = 0, epoch: int = 0, name: str = "") -> bytes:
-    """Key of a record that is not a block: kind, version, partition, a position within it (offset, window end), epoch, name."""
+    """Key of a record that is not a block: kind, version, partition, a position within it (offset, window end), epoch,
+    name.
+    """
     return _ENTRY.pack(kind, VERSION, partition, position, epoch) + name.encode()
 
 

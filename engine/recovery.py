@@ -1,8 +1,10 @@
-"""What a table's records say of one source partition: who wrote them rightfully, and which is the newest (protocol rules 2 and 3).
+"""What a table's records say of one source partition: who wrote them rightfully, and which is the newest (protocol
+rules 2 and 3).
 
-An owner's epoch is the changelog offset of its assignment record. It is *established* by its first manifest, before which it rewrites what
-it recovered under its own epoch. From then on nothing that an earlier owner writes counts, and nothing depends on keys which such an owner
-could still overwrite. Until then the earlier owner's records are as good as ever: they are functions of the same prefix.
+An owner's epoch is the changelog offset of its assignment record. It is *established* by its first manifest, before
+which it rewrites what it recovered under its own epoch. From then on nothing that an earlier owner writes counts, and
+nothing depends on keys which such an owner could still overwrite. Until then the earlier owner's records are as good as
+ever: they are functions of the same prefix.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ TYPES: dict[str, pl.DataType] = {"string": pl.String(), "integer": pl.Int64(), "
 
 _RESERVED = r"^(\\*__(?:other|null)__)$"
 _RECENT_AT_LEAST = 4096
+_MANY = 100_000
 
 
 def canonical(kinds: Sequence[str], values: Sequence[object]) -> bytes:
@@ -59,7 +60,7 @@ def buckets_of(h: pl.Expr, buckets: int) -> pl.Expr:
 
 
 class Directory:
-    """The series of one set of dimensions that were seen: their values by hash. It only grows."""
+    """The series of one set of dimensions that were seen: their values by hash. It grows until told what to `keep`."""
 
     def __init__(self, names: Sequence[str], kinds: Sequence[str]) -> None:
         self.dimensions = tuple(zip(names, kinds, strict=True))
@@ -69,11 +70,25 @@ class Directory:
         self._hashed: dict[object, int] = {}  # values -> hash, of those that were hashed one by one
         self._chunks: list[pl.DataFrame] = [pl.DataFrame(schema={"h": pl.UInt64(), **self.schema})]
         self._rows = 0
+        self._kept = 0  # how many there were when others were forgotten last
         # Sorted hashes with their row numbers: a large and a recent part, merged when the recent one has grown.
         self._sorted: list[tuple[Hashes, npt.NDArray[np.int64]]] = [_nothing(), _nothing()]
 
     def __len__(self) -> int:
         return self._rows
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it has grown enough for a look at which series are still needed."""
+        return self._rows > max(_MANY, 2 * self._kept)
+
+    def keep(self, h: pl.Series) -> None:
+        """Forget all series but these."""
+        kept = self.frame.filter(pl.col("h").is_in(h.unique().implode()))
+        self._hashed.clear()
+        self._chunks = [kept]
+        self._rows = self._kept = kept.height
+        self._sorted = [_merged(_nothing(), (kept["h"].to_numpy(), np.arange(kept.height, dtype=np.int64))), _nothing()]
 
     @property
     def frame(self) -> pl.DataFrame:

@@ -228,7 +228,7 @@ class Rig:
         """The last value of each (dimension values, window end)."""
         found = {}
         for value in self.values:
-            if value["kpi"] == kpi and value["state"] in states:
+            if value["kpi"] == kpi and str(value["state"]) in states:
                 dims, window = value["dims"], value["window"]
                 assert isinstance(dims, dict) and isinstance(window, dict)
                 found[",".join(map(str, dims.values())), str(window["end"])] = value

@@ -11,7 +11,7 @@ import pytest
 from engine.accumulating import Progress
 from engine.plan import Plan, plan_catalog
 from engine.records import HEARTBEAT, record_kind
-from tests.engine.rig import HOUR, T0, Rig, by_hour, iso, load, orders, run
+from tests.engine.rig import HOUR, T0, Rig, by_hour, iso, load, order, orders, planned, run, shop
 
 CATALOG = """
 version: 1
@@ -250,3 +250,17 @@ def test_above_the_cap_series_go_into_other_and_the_total_adds_up(cap: int, buck
         percentiles = {dims for dims, end in rig.newest("p95_by_buyer") if end == iso(T0 // HOUR + 1)}
         assert percentiles == {*found, "__other__"}
     assert results[0] == results[1]
+
+
+def test_series_that_nothing_holds_any_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.series._MANY", 20)
+    text = shop("  by_buyer: {metric: revenue, group_by: [buyer], window: {type: tumble, size: 1h}}\n", lateness="1h")
+    rig = Rig(planned(text), partitions=1)
+    for hour in range(30):
+        rig.send(0, [order(T0 + hour * HOUR, buyer=hour * 5 + i) for i in range(5)])
+        rig.flush(0)
+        rig.publish()
+    assert all(len(directory) <= 25 for directory in rig.sources[0]._directories.values())
+    assert all(len(directory) <= 45 for directory in rig.merges[0]._directories.values())
+    shown = {dims for dims, _ in rig.newest("by_buyer")}
+    assert shown == {str(buyer) for buyer in range(145)}

@@ -67,7 +67,9 @@ def test_rule_12_the_manifest_is_written_last_and_says_up_to_where_partials_are_
     rig.flush(0)
     steps = rig.publication()
     last_value = max(at for at, (kind, _, _) in enumerate(steps) if kind == "values")
-    key, value = steps[last_value + 1][2]  # type: ignore[misc]
+    record = steps[last_value + 1][2]
+    assert isinstance(record, tuple)
+    key, value = record
     assert record_kind(key) == MANIFEST
     assert decode_merge_manifest(value).offset == len(rig.log[0])
 
