@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from sinks.errors import SinkError
 from sinks.redis.sink import RedisSink
@@ -20,10 +21,11 @@ async def refilling(sink: RedisSink, topic: str, brokers: str, security: KafkaSe
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         since_ms = sink.gap_since_ms
-        if since_ms is None or sink.problem is not None:
-            continue
+        if since_ms is None or sink.problem is not None or sink.queue_rows:
+            continue  # while values wait for Redis, more of them may be given up
         try:
-            changed = await sink.refill(values_since(topic, since_ms, brokers, security))
+            async with aclosing(values_since(topic, since_ms, brokers, security)) as messages:
+                changed = await sink.refill(messages)
         except SinkError as error:
             _log.warning("%s; history is completed later", error)
         else:
@@ -32,7 +34,7 @@ async def refilling(sink: RedisSink, topic: str, brokers: str, security: KafkaSe
 
 async def values_since(
     topic: str, time_ms: int, brokers: str, security: KafkaSecurity
-) -> AsyncIterator[tuple[bytes, bytes]]:
+) -> AsyncGenerator[tuple[bytes, bytes], None]:
     """(key, value) of the values that were written at this time, in milliseconds since the epoch, or later."""
     async with topic_reader(brokers, security, batched=[topic]) as reader:
         tps = await reader.partitions(topic)
