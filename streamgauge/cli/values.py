@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamgauge.cli.completion import complete_kpi
 from streamgauge.cli.failures import reaching_redis, refused, usage
 from streamgauge.cli.options import OutputFormat, option, with_connections
 from streamgauge.cli.output import Format, print_json, say, stdout
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 SHOWN = 3  # series of each KPI when no KPI is named
 
 KpiArgument = Annotated[
-    str | None, typer.Argument(metavar="[KPI]", help="One KPI; default: all of them.", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="[KPI]", help="One KPI; default: all of them.", autocompletion=complete_kpi, show_default=False
+    ),
 ]
 CatalogName = Annotated[
     str | None, option("name", "The catalog's name, where Redis holds the values of several.", metavar="NAME")

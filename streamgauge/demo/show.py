@@ -98,6 +98,8 @@ class Show:
                 self._draw(self.picture)
         if live is None:
             console.print(values_table(self.catalog, self.values, trends=self.trends))
+        if self.counters.lag:
+            say(f"{self.counters.lag:,} lines were not folded yet; they are when the demo goes on")
 
     async def _look(self, redis: Redis) -> None:
         """Takes in what Redis and the worker's metrics say now."""

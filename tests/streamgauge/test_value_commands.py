@@ -17,6 +17,7 @@ from engine.values import KpiFacts, ValueRows, columns
 from sinks.redis.connection import RedisAddress
 from sinks.redis.sink import RedisSink
 from streamgauge.services import embedded_services
+from tests.streamgauge.completing import completed
 from tests.streamgauge.conftest import Run
 
 HOUR = 3_600_000_000
@@ -120,3 +121,13 @@ def test_watch_prints_a_line_per_change_in_a_pipe(valkey: str, tmp_path: Path) -
         process.send_signal(2)
         assert process.wait(20) == 0
         process.stdout.close()
+
+
+def test_tab_completes_kpis_that_redis_holds(command: Run, valkey: str) -> None:
+    offer(valkey, "completed", rows({"EU": "1"}))
+    for words in (
+        f"streamgauge watch --name completed --redis {valkey} re",
+        f"streamgauge values --name completed --redis {valkey} re",
+    ):
+        assert completed(command, words) == ["revenue"]
+    assert completed(command, "streamgauge values --name completed re", STREAMGAUGE_REDIS=valkey) == ["revenue"]
