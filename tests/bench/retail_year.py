@@ -19,7 +19,7 @@ from tests.bench.workers import Catalog, made_catalog
 
 PARTITIONS = 2
 _CHUNK = 20_000
-_PATIENCE = 240.0
+_PATIENCE = 120.0
 _QUIET_SECONDS = 5.0
 
 
