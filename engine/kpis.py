@@ -101,9 +101,8 @@ class KpiEvaluator:
             compared = self._values(keys, gathered.earlier, whole)[0].alias("compare_value")
             change = (pl.col("value").cast(pl.Float64) / compared.cast(pl.Float64) - 1).round(6)
             frame = frame.with_columns(compared, pl.when(change.is_finite()).then(change).alias("compare_change"))
-        return frame.join(self.progress(gathered), on=["w", "bucket"], how="left", maintain_order="left").with_columns(
-            pl.col("progress").fill_null(0)
-        )
+        frame = frame.join(self.progress(gathered), on=["w", "bucket"], how="left", maintain_order="left")
+        return frame.with_columns(pl.col("progress").fill_null(0)) if frame["progress"].null_count() else frame
 
     def asked(self, spans: Spans) -> list[tuple[str, Times, Times, Sequence[Column]]]:
         """What `gather` asks the stores for: (view id, starts, ends, columns)."""

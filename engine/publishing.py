@@ -295,7 +295,9 @@ class KpiPublisher:
     def _with_revisions(self, found: pl.DataFrame, out: Outgoing) -> pl.DataFrame:
         """Revision 0 while open, 1 at closing, one more with each later change; those above 1 are kept."""
         touched = set()
-        for end, h in found.filter(pl.col("state") == "revised").select("window_end", "h").iter_rows():
+        revised = found["state"] == "revised"
+        changed = found.filter(revised).select("window_end", "h").iter_rows() if revised.any() else ()
+        for end, h in changed:
             of = self.revisions.setdefault(end, {})
             of[h] = of.get(h, 1) + 1
             touched.add(end)
@@ -303,7 +305,7 @@ class KpiPublisher:
             key = record_key(WINDOWS, self.partition, end, 0, self.id)
             out.revisions.append((key, encode(Revisions(self.revisions[end]))))
         is_open = pl.col("state") == "open"
-        ends = [end for end in found["window_end"].unique().to_list() if end in self.revisions]
+        ends = [end for end in np.unique(found["window_end"].to_numpy()).tolist() if end in self.revisions]
         if not ends:
             return found.with_columns(pl.when(is_open).then(0).otherwise(1).cast(pl.Int64).alias("revision"))
         known = [(end, h, revision) for end in ends for h, revision in self.revisions[end].items()]
