@@ -138,7 +138,7 @@ class Oracle:
         finished = self._finished(kpi, terms, "spans", "now")
         compared: Sequence[Compared | None] = [None] * len(windows)
         if kpi.compare is not None:
-            create_shifted(self._connection, "spans_before", "spans", kpi.compare, kpi.calendar)
+            create_shifted(self._connection, "spans_before", "spans", kpi.window, kpi.compare, kpi.calendar)
             before = self._finished(kpi, terms, "spans_before", "before")
             compared = [_compared(now, then) for now, then in zip(finished, before, strict=True)]
         width = len(kpi.group_by)
@@ -252,7 +252,9 @@ class Oracle:
             bounds = spans
             if offset:
                 bounds = f"{spans}_{offset.replace(' ', '_')}"
-                create_shifted(self._connection, f'"{bounds}"', spans, _offset(offset), kpi.calendar)
+                create_shifted(
+                    self._connection, f'"{bounds}"', spans, kpi.window, _offset(offset), kpi.calendar
+                )
             numbered = f"numbered_{metric}_{moment}"
             if offset or moment != "now":
                 numbered = f"numbered_{metric}_{bounds}"
@@ -382,7 +384,7 @@ class Oracle:
             result = ["n", "fact.x"]
         if lengths:
             join = f'join "{spans}" as span using (k)'
-            result.append("span.window_end - span.window_start")
+            result.append("greatest(span.window_end - span.window_start, 1)")  # a compared window may be empty
         if into is not None:
             result = ["series", "k", *result]
         text = template(

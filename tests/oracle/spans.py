@@ -5,7 +5,6 @@ Every template is readable on its own in ``sql/``; this module only fills in siz
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -55,12 +54,8 @@ def create_spans(
         case Tumble(grain=grain) if grain is not None:
             _create_grains(connection, grain, calendar, lowest_us, highest_us)
             windows = template("spans_tumble_grain")
-        case Hop(size=size, slide=slide):
-            back = (
-                f"window_end - {size.amount * _EXACT_US[size.unit]}"
-                if size.unit in _EXACT_US
-                else f"days_later(window_end, -{size.amount * _DAYS[size.unit]}, '{calendar.timezone}')"
-            )
+        case Hop(slide=slide):
+            back = _hop_start(window, "window_end", calendar.timezone)
             windows = template("spans_hop", ends=_ends(slide, common), start_of_window=back)
         case Cumulate(grain=grain, step=step):
             _create_grains(connection, grain, calendar, lowest_us, highest_us)
@@ -71,34 +66,75 @@ def create_spans(
 
 
 def create_shifted(
-    connection: duckdb.DuckDBPyConnection, table: str, origin: str, offset: Offset, calendar: Calendar
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    origin: str,
+    window: Window,
+    offset: Offset,
+    calendar: Calendar,
 ) -> None:
     """Creates ``table`` like ``origin``, with the compared windows of the same numbers."""
-    moved = _earlier(offset, calendar.timezone)
-    connection.execute(
-        template(
-            "spans_shifted",
-            table=table,
-            origin=origin,
-            offset=offset,
-            zone=calendar.timezone,
-            start_moved=moved("window_start"),
-            end_moved=moved("window_end"),
-            grain_start_moved=moved("grain_start"),
-            grain_end_moved=moved("grain_end"),
-        )
-    )
+    zone = calendar.timezone
+    exact = offset.unit in _EXACT_US
+    match window:
+        case Cumulate(grain=grain) | Tumble(grain=grain) if grain is not None:
+            if exact:
+                text = template("shifted_plain", moved_start=_earlier("window_start", offset, zone),
+                                moved_end=_earlier("window_end", offset, zone), origin=origin)  # fmt: skip
+            else:
+                text = template(
+                    "shifted_to_date" if _leads_to_a_grain(grain, offset) else "shifted_by_days",
+                    moved_start=_earlier("window_start", offset, zone, days=True),
+                    moved_grain_end=_grain_after("moved_start", grain, zone),
+                    zone=zone,
+                    origin=origin,
+                )
+        case Hop():
+            moved_end = _earlier("window_end", offset, zone, days=window.slide.unit in _DAYS)
+            text = template("shifted_plain", moved_start=_hop_start(window, f"({moved_end})", zone),
+                            moved_end=moved_end, origin=origin)  # fmt: skip
+        case Tumble(size=Duration() as size) if exact or size.unit in _EXACT_US:
+            moved_start = _earlier("window_start", offset, zone)
+            text = template("shifted_plain", moved_start=moved_start,
+                            moved_end=f"({moved_start}) + window_end - window_start", origin=origin)  # fmt: skip
+        case Tumble(size=Duration() as size):
+            moved_start = _earlier("window_start", offset, zone, days=True)
+            moved_end = f"day_later(({moved_start}), {size.amount * _DAYS[size.unit]}, '{zone}')"
+            text = template("shifted_plain", moved_start=moved_start, moved_end=moved_end, origin=origin)
+        case _:
+            raise ValueError(f"no template for {window}")
+    connection.execute(f"create or replace temp table {table} as {text}")
 
 
-def _earlier(offset: Offset, zone: str) -> Callable[[str], str]:
-    def moved(column: str) -> str:
-        if offset.unit in _EXACT_US:
-            return f"{column} - {offset.amount * _EXACT_US[offset.unit]}"
-        if offset.unit in _DAYS:
-            return f"days_later({column}, -{offset.amount * _DAYS[offset.unit]}, '{zone}')"
-        return f"months_earlier({column}, {offset.amount * _MONTHS[offset.unit]}, '{zone}')"
+def _earlier(column: str, offset: Offset, zone: str, *, days: bool = False) -> str:
+    """``column`` one offset earlier. ``days``: it holds starts of local days, and so does the answer."""
+    if offset.unit in _EXACT_US:
+        return f"{column} - {offset.amount * _EXACT_US[offset.unit]}"
+    if offset.unit in _DAYS:
+        return f"{'day' if days else 'days'}_later({column}, -{offset.amount * _DAYS[offset.unit]}, '{zone}')"
+    return f"{'day_' if days else ''}months_earlier({column}, {offset.amount * _MONTHS[offset.unit]}, '{zone}')"
 
-    return moved
+
+def _leads_to_a_grain(grain: Grain, offset: Offset) -> bool:
+    """Whether the start of every such grain is moved to that of an earlier one."""
+    days, months = offset.amount * _DAYS.get(offset.unit, 0), offset.amount * _MONTHS.get(offset.unit, 0)
+    if grain in _MONTHS:
+        return months > 0 and months % _MONTHS[grain] == 0
+    return grain == "day" or (days > 0 and days % 7 == 0)
+
+
+def _grain_after(column: str, grain: Grain, zone: str) -> str:
+    if grain in _MONTHS:
+        return f"day_months_earlier({column}, -{_MONTHS[grain]}, '{zone}')"
+    return f"day_later({column}, {7 if grain == 'week' else 1}, '{zone}')"
+
+
+def _hop_start(window: Hop, end: str, zone: str) -> str:
+    size = window.size
+    if size.unit in _EXACT_US:
+        return f"{end} - {size.amount * _EXACT_US[size.unit]}"
+    at_midnights = window.slide.unit in _DAYS
+    return f"{'day' if at_midnights else 'days'}_later({end}, -{size.amount * _DAYS[size.unit]}, '{zone}')"
 
 
 def _ends(step: Duration, common: dict[str, object]) -> str:

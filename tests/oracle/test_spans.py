@@ -41,7 +41,7 @@ def _spans(
     table = "spans"
     if offset is not None:
         table = "earlier"
-        create_shifted(connection, table, "spans", offset, calendar)
+        create_shifted(connection, table, "spans", window, offset, calendar)
     rows = connection.execute(f"select window_start, window_end from {table} order by k").fetchall()
     return [f"{_local(start, calendar.timezone)} {_local(end, calendar.timezone)}" for start, end in rows]
 

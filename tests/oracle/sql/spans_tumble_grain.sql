@@ -1,2 +1,2 @@
 -- One window per calendar grain.
-select window_start, window_end, null::bigint as grain_start, null::bigint as grain_end from grains
+select window_start, window_end, window_start as grain_start, window_end as grain_end from grains

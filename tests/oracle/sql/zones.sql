@@ -7,15 +7,15 @@ create or replace macro wall_of(instant, zone) as
 create or replace macro utc_offset(instant, zone) as
     wall_of(instant, zone) - instant;
 
--- The last minute mark between two instants at which the zone still has not got its later offset, plus one minute.
-create or replace macro transition_between(low, high, zone, later_offset) as (
-    select min(probe.instant)
-    from range(low - low % 60000000, case when high > low then high + 120000000 else 0 end, 60000000) as probe(instant)
-    where utc_offset(probe.instant, zone) = later_offset
-);
+-- The first minute mark between two instants at which the zone has got its later offset.
+create or replace macro transition_between(low, high, zone, later_offset) as
+    list_min(list_filter(
+        range(low - low % 60000000, high + 120000000, 60000000),
+        lambda probe: utc_offset(probe, zone) = later_offset));
 
-create or replace macro instant_of(wall, zone) as
-    case
+-- A list of one binds the wall time to a name, so that it is worked out once however deep macros are nested.
+create or replace macro instant_of(given, zone) as
+    list_transform([given], lambda wall: case
         when wall_of(wall - utc_offset(wall - 86400000000, zone), zone) = wall
             then wall - utc_offset(wall - 86400000000, zone)
         when wall_of(wall - utc_offset(wall + 86400000000, zone), zone) = wall
@@ -25,7 +25,7 @@ create or replace macro instant_of(wall, zone) as
             wall - utc_offset(wall - 86400000000, zone),
             zone,
             utc_offset(wall + 86400000000, zone))
-    end;
+    end)[1];
 
 create or replace macro days_later(instant, days, zone) as
     instant_of(wall_of(instant, zone) + days * 86400000000, zone);
@@ -33,3 +33,15 @@ create or replace macro days_later(instant, days, zone) as
 -- Timestamp minus interval keeps the day of the month, or takes the month's last.
 create or replace macro months_earlier(instant, months, zone) as
     instant_of(epoch_us(timezone(zone, make_timestamptz(instant)) - to_months(months)), zone);
+
+-- Starts of local days: their wall time is midnight, also where clocks skip midnight and the day starts later.
+create or replace macro day_wall_of(given, zone) as
+    list_transform([given], lambda instant:
+        list_transform([wall_of(instant, zone) // 86400000000 * 86400000000], lambda midnight:
+            case when instant_of(midnight, zone) = instant then midnight else wall_of(instant, zone) end)[1])[1];
+
+create or replace macro day_later(instant, days, zone) as
+    instant_of(day_wall_of(instant, zone) + days * 86400000000, zone);
+
+create or replace macro day_months_earlier(instant, months, zone) as
+    instant_of(epoch_us(make_timestamp(day_wall_of(instant, zone)) - to_months(months)), zone);
