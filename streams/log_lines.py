@@ -28,6 +28,12 @@ def configure_logging() -> None:
     threading.excepthook = _thread_ended
 
 
+def silence_libraries() -> None:
+    """When the worker ends, being cut off is no news."""
+    for name in ("faust", "mode", "aiokafka", "streams.app", "streams.transport"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 class _Seldom(logging.Filter):
     """Of the libraries: what passes at once, as when a group is new, is no news; what stays is told now and then."""
 

@@ -6,7 +6,7 @@ Writes are idempotent, and a write has happened when it returns: every record wa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from aiokafka import AIOKafkaProducer
@@ -18,6 +18,9 @@ from streams.security import KafkaSecurity
 Compression = Literal["gzip", "snappy", "lz4", "zstd"]
 # Below the broker's default message.max.bytes (1,048,588), which counts a record batch after compression.
 BATCH_BYTES = 1_000_000
+# What is written and waited for at once: little enough that an acknowledgement says whether Kafka is there.
+PORTION_BYTES = 16 * 1024 * 1024
+RECORD_BYTES = 64  # what a record costs beside its value, about
 
 
 class WriteFailed(Exception):
@@ -27,13 +30,30 @@ class WriteFailed(Exception):
 Pair = tuple[bytes | None, bytes | None]
 Headers = Sequence[tuple[str, bytes]]
 Place = tuple[str, int]  # topic, partition
+Fields = tuple[bytes | None, bytes | None, Headers]  # key, value, headers
+
+
+def _portions(records: Mapping[Place, Iterable[Fields]]) -> Iterator[dict[Place, list[Fields]]]:
+    """What is written at once, in order within a place."""
+    portion: dict[Place, list[Fields]] = {}
+    size = 0
+    for place, part in records.items():
+        into = portion.setdefault(place, [])
+        for record in part:
+            into.append(record)
+            size += len(record[1] or b"") + RECORD_BYTES
+            if size >= PORTION_BYTES:
+                yield portion
+                into, size = [], 0
+                portion = {place: into}
+    yield portion
 
 
 class BulkWriter:
     """Writes records in bulk; order is kept within a partition.
 
-    `timeout` is how long, in seconds, a write may take before it counts as failed: the idempotent producer itself
-    never gives up.
+    `timeout` is how long, in seconds, a write may go without an acknowledgement before it counts as failed: the
+    idempotent producer itself never gives up.
     """
 
     def __init__(
@@ -97,19 +117,20 @@ class BulkWriter:
         """
         return await self._write({place: ((k, v, ()) for k, v in pairs) for place, pairs in records.items()})
 
-    async def write_with_headers(
-        self, records: Mapping[Place, Iterable[tuple[bytes | None, bytes | None, Headers]]]
-    ) -> dict[Place, int]:
+    async def write_with_headers(self, records: Mapping[Place, Iterable[Fields]]) -> dict[Place, int]:
         """As `write`, of (key, value, headers)."""
         return await self._write(records)
 
-    async def _write(
-        self, records: Mapping[Place, Iterable[tuple[bytes | None, bytes | None, Headers]]]
-    ) -> dict[Place, int]:
-        sends = [self._write_place(place, list(part)) for place, part in records.items()]
+    async def _write(self, records: Mapping[Place, Iterable[Fields]]) -> dict[Place, int]:
+        ends: dict[Place, int] = {}
+        for portion in _portions(records):
+            ends.update(await self._write_portion(portion))
+        return ends
+
+    async def _write_portion(self, records: Mapping[Place, list[Fields]]) -> dict[Place, int]:
         try:
             async with asyncio.timeout(self._timeout):
-                ends = await asyncio.gather(*sends)
+                ends = await asyncio.gather(*(self._write_place(place, part) for place, part in records.items()))
         except TimeoutError as error:
             topics = ", ".join(sorted({topic for topic, _ in records}))
             raise WriteFailed(f"Kafka did not acknowledge a write to {topics} within {self._timeout:g} s") from error
@@ -117,7 +138,7 @@ class BulkWriter:
             raise WriteFailed(f"Kafka refused a write: {error}") from error
         return {place: end for place, end in zip(records, ends, strict=True) if end is not None}
 
-    async def _write_place(self, place: Place, records: list[tuple[bytes | None, bytes | None, Headers]]) -> int | None:
+    async def _write_place(self, place: Place, records: list[Fields]) -> int | None:
         if not records:
             return None
         producer = self._producer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
@@ -29,7 +30,7 @@ from streams.definitions import Definitions
 from streams.engine_thread import EngineThread
 from streams.fetching import BatchedTopics
 from streams.health import Health, PortTaken, health_server
-from streams.log_lines import configure_logging
+from streams.log_lines import configure_logging, silence_libraries
 from streams.merge import Merge, Sink
 from streams.parts import Parts
 from streams.producing import BulkWriter
@@ -42,6 +43,8 @@ STOP_SECONDS = 8.0
 FAILED_SECONDS = 3.0  # for leaving the group, when something went wrong
 CATALOG_LOOK_SECONDS = 5.0
 HEALTH_LOOK_SECONDS = 0.5
+PUBLISH_SECONDS = 3.0  # for the last publication
+LEFT_SECONDS = 0.5
 DRAIN_SECONDS = 1.0  # what Redis gets for what still waits, when the worker ends
 _log = logging.getLogger(__name__)
 
@@ -84,7 +87,19 @@ def run_worker(settings: WorkerSettings) -> None:
     Raises KafkaError, WriteFailed, SinkError, TopicsDiffer, StateLost, OldCatalog, TooManyDeadLetters, PortTaken.
     """
     configure_logging()
-    asyncio.run(_Worker(settings).run())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(_Worker(settings).run())
+    finally:
+        # What is left belongs to Faust, part of which does not let itself be cancelled: asyncio.run would wait for it.
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left, timeout=LEFT_SECONDS))
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        loop.close()
 
 
 class _Worker:
@@ -95,6 +110,7 @@ class _Worker:
         self._metrics = EngineMetrics()
         self._failure: BaseException | None = None
         self._ending = asyncio.Event()
+        self._cut_off = False  # what fails from now on fails because the worker ends
         self._engine = EngineThread()
         self._app: StreamApp
         self._accumulate: Accumulate
@@ -178,12 +194,14 @@ class _Worker:
         starting = asyncio.create_task(self._guarded(app.start()))
         await self._ending.wait()
         _log.info("ending")
+        silence_libraries()
         self._health.unready = {"ending": "the worker is ending"}
         try:
             async with asyncio.timeout(STOP_SECONDS if self._failure is None else FAILED_SECONDS):
                 if self._failure is None:
                     await self._settle()
                 running = [*tasks, starting, *([self._recovery] if self._recovery else [])]
+                self._cut_off = True
                 for task in running:
                     task.cancel()
                 await asyncio.gather(*running, return_exceptions=True)
@@ -194,7 +212,9 @@ class _Worker:
     async def _settle(self) -> None:
         """Make all that was folded durable, and publish what there is, before the group is left."""
         await self._accumulate.flush()
-        await self._merge.publish(final=True)
+        with contextlib.suppress(TimeoutError):  # what is not published now is published by the next owner
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                await self._merge.publish(final=True)
 
     # -- what Faust calls --------------------------------------------------------------------------------------------
 
@@ -301,7 +321,7 @@ class _Worker:
         try:
             await work
         except Exception as error:  # noqa: BLE001  # kept, and raised again at the end of `run`
-            if self._failure is None:
+            if self._failure is None and not self._cut_off:
                 self._failure = error
             self._ending.set()
 
