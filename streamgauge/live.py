@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,6 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich import box
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +20,9 @@ from engine.catalog.model import Cumulate, Hop, Kpi
 STATUS_MARKS = {"ok": ("● ok", "green"), "warning": ("▲ warning", "yellow"), "critical": ("■ critical", "red")}
 STATE_MARKS = {"open": "filling", "closed": "closed", "revised": "revised"}
 COLUMNS = ("value", "change", "trend", "target", "status", "window", "state", "samples", "watermark")
+DROPPED = ("state", "watermark", "trend", "samples", "window", "target")  # in this order, where there is no room
+ANY = 1_000  # columns or lines: no limit
+AROUND = 6  # lines of a table around its rows, with its title and the cursor's line
 ON_THE_RIGHT = ("value", "change", "target", "samples")
 BARS = "▁▂▃▄▅▆▇█"
 TREND_WIDTH = 12
@@ -113,13 +118,52 @@ def shortened(text: str, widest: int) -> str:
     return text if len(text) <= widest else text[: widest - 1].rstrip() + "…"
 
 
-def series_table(values: Iterable[Value]) -> Table:
-    """A line per value, where no catalog is at hand."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", expand=False)
-    add_columns(table, ("KPI", "series", *(column for column in COLUMNS if column != "trend")))
-    for value in values:
-        table.add_row(Text(value.kpi), Text(series_text(value)), *cells(value, None).values())
+def newest_first(values: Iterable[Value]) -> list[Value]:
+    """Series by their newest window, the largest first: those that have gone silent come last."""
+    return sorted(values, key=lambda one: (one.end, one.value is not None, one.value or 0), reverse=True)
+
+
+def fitted(make: Callable[[Sequence[str]], Table], columns: Sequence[str], width: int) -> Table:
+    """The table with as many of the columns as there is room for."""
+    left = list(columns)
+    table = make(left)
+    unlimited = Console(width=ANY)
+    for dropped in DROPPED:
+        if Measurement.get(unlimited, unlimited.options, table).maximum <= width:
+            break
+        if dropped in left:
+            left.remove(dropped)
+            table = make(left)
     return table
+
+
+def series_table(values: Sequence[Value], *, width: int = ANY, height: int = ANY) -> Table:
+    """A line per value, where no catalog is at hand; what does not fit is left out, and said so."""
+    several = len({value.kpi for value in values}) > 1
+    grouped = any(value.dims for value in values)
+    shown = values if len(values) <= height - AROUND else values[: max(1, height - AROUND - 1)]
+    widest = 60 if width >= 100 else 28
+
+    def make(columns: Sequence[str]) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", expand=False)
+        if grouped and not several:
+            table.title, table.title_justify, table.title_style = values[0].kpi, "left", "bold"
+        add_columns(table, ("KPI" if several or not grouped else "series", *columns))
+        above = ""
+        for value in shown:
+            label = value.kpi
+            if value.dims:
+                label = f"{'  ' if several else ''}{series_text(value)}"
+                if several and above != value.kpi:
+                    table.add_row(Text(shortened(value.kpi, widest)))
+            above = value.kpi
+            found = cells(value, None)
+            table.add_row(Text(shortened(label, widest)), *(found[column] for column in columns))
+        if len(shown) < len(values):
+            table.add_row(Text(f"... {len(values) - len(shown):,} more", style="dim"))
+        return table
+
+    return fitted(make, [column for column in COLUMNS if column != "trend"], width)
 
 
 def change_line(value: Value) -> Text:
@@ -142,7 +186,7 @@ def cells(value: Value, kpi: Kpi | None) -> dict[str, Text]:
     unit = "" if value.unit in (None, "ratio") else f" {value.unit}"
     shown = Text.assemble((number(value.value, value.unit), "bold"), (unit, "dim"))
     if value.value is None and value.reason:
-        shown = Text(value.reason, style="dim")
+        shown = Text(value.reason.replace("_", " "), style="dim")
     watermark = value.watermark and value.watermark.astimezone(value.end.tzinfo)
     return {
         "value": shown,

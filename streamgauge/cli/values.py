@@ -53,7 +53,7 @@ def values(
     ] = None,
     format_: OutputFormat = Format.TABLE,
 ) -> None:
-    """Print current values: of one KPI all series, of all KPIs the first few.
+    """Print current values: of one KPI all series, of all KPIs the largest few.
 
     Exits with 1 when there are none.
     """
@@ -65,12 +65,12 @@ def values(
     if format_ is Format.JSON:
         print_json([value for series in found.values() for value in series])
     elif found:
-        from streamgauge.live import Value, series_table
+        from streamgauge.live import Value, newest_first, series_table
 
-        shown = {
-            of: [Value.read(value) for value in (series if kpi else series[:SHOWN])] for of, series in found.items()
-        }
-        stdout().print(series_table([value for series in shown.values() for value in series]))
+        most = None if kpi else SHOWN
+        shown = {of: newest_first(map(Value.read, series))[:most] for of, series in found.items()}
+        console = stdout()
+        console.print(series_table([value for series in shown.values() for value in series], width=console.width))
         for of, series in found.items():
             if len(series) > len(shown[of]):
                 say(f"{len(series) - len(shown[of]):,} more series: streamgauge values {of}")

@@ -48,10 +48,11 @@ async def _within(seconds: float | None, *given: object) -> None:
 
 async def _watch(address: RedisAddress, kpi: str, where: dict[str, str], name: str | None, format_: Format) -> None:
     from rich.live import Live
+    from rich.table import Table
 
     from sinks.redis import reading
     from sinks.redis.connection import connect
-    from streamgauge.live import Value, change_line, series_table
+    from streamgauge.live import Value, change_line, newest_first, series_table
 
     redis = connect(address)
     waiting = connect(address, blocking_reads=True)  # which waits for ever: nothing but updates is asked of it
@@ -61,8 +62,12 @@ async def _watch(address: RedisAddress, kpi: str, where: dict[str, str], name: s
         if not values:
             raise refused(f"Redis holds no value of KPI {kpi}; `streamgauge values` lists what there is")
         console = stdout()
+
+        def view() -> Table:
+            return series_table(newest_first(values.values()), width=console.width, height=console.height)
+
         live = (
-            Live(series_table(list(values.values())), console=console, auto_refresh=False)
+            Live(view(), console=console, auto_refresh=False)
             if console.is_terminal and format_ is Format.TABLE
             else None
         )
@@ -80,7 +85,7 @@ async def _watch(address: RedisAddress, kpi: str, where: dict[str, str], name: s
                     console.print(change_line(value))
                 else:
                     values[str(dict(value.dims))] = value
-                    live.update(series_table(list(values.values())), refresh=True)
+                    live.update(view(), refresh=True)
                 sys.stdout.flush()
     finally:
         await redis.aclose()

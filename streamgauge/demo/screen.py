@@ -8,19 +8,16 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.measure import Measurement
+from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from engine.catalog.model import Catalog, Kpi
-from streamgauge.live import COLUMNS, Value, add_columns, cells, dimension_text, shortened, sparkline
+from streamgauge.live import ANY, COLUMNS, Value, add_columns, cells, dimension_text, fitted, shortened, sparkline
 
 SERIES_SHOWN = 3  # of a KPI with dimensions: the largest ones
 WIDE, NARROW = 38, 27  # of a KPI's title
-DROPPED = ("state", "watermark", "trend", "samples", "window", "target")  # in this order, where there is no room
-ANY = 1_000  # columns or lines: no limit
 
 Trends = Mapping[tuple[str, str], Sequence[Decimal]]  # (kpi, series) -> values of its past windows
 
@@ -152,13 +149,7 @@ def values_table(
     """A line per KPI, the largest series of those with dimensions; columns and lines that do not fit are left out."""
     columns = [column for column in COLUMNS if column != "trend" or trends]
     widest = WIDE if width >= 100 else NARROW
-    for dropped in ("", *DROPPED):
-        columns = [column for column in columns if column != dropped]
-        table = _table(catalog, values, trends or {}, columns, lines, widest, most)
-        wide = Console(width=ANY)
-        if Measurement.get(wide, wide.options, table).maximum <= width:
-            break
-    return table
+    return fitted(lambda left: _table(catalog, values, trends or {}, left, lines, widest, most), columns, width)
 
 
 def _table(
