@@ -39,7 +39,7 @@ from streams.refill import refilling
 from streams.security import KafkaSecurity
 from streams.topics import TopicsDiffer, blocks_changelog, check_topics, windows_changelog
 
-STOP_SECONDS = 8.0
+STOP_SECONDS = 7.0
 FAILED_SECONDS = 3.0  # for leaving the group, when something went wrong
 CATALOG_LOOK_SECONDS = 5.0
 HEALTH_LOOK_SECONDS = 0.5
