@@ -142,10 +142,10 @@ def _recovery(place: Place, small: bool) -> Measured:
 def _retail(place: Place, small: bool) -> Measured:
     year = retailer(place.brokers, place.redis, place.folder / "retail")
     year.prepare(place.folder / "retail-year")
-    runs = []
+    answers, runs = year.answers(), []
     for turn in range(1 if small else place.turns):
         name = f"bench-retail-{turn}"
-        found = year.run(name, place.folder / name, redis=True)
+        found = year.run(name, place.folder / name, answers, redis=True)
         place.tell(f"retail turn {turn + 1}: {found.wall:.1f} s, {found.cpu:.1f} s CPU, {found.values:,} values")
         runs.append(dataclasses.asdict(found))
     summary = _spreads(runs, "wall", "cpu", "memory", "values")

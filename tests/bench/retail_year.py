@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
@@ -14,7 +15,7 @@ from sinks.names import values_topic
 from streamgauge import retail
 from streamgauge.sending.shifting import WEEK, Shift
 from streams.producing import BulkWriter, Pair
-from tests.bench.soak.answers import Published, expected
+from tests.bench.soak.answers import Place, Published, expected
 from tests.bench.workers import Catalog, made_catalog
 
 PARTITIONS = 2
@@ -53,12 +54,15 @@ class Retailer:
         asyncio.run(self._send())
         return catalog
 
-    def run(self, name: str, folder: Path, *, redis: bool) -> Year:
+    def answers(self) -> dict[Place, Decimal]:
+        """What must be closed once all lines are read: every window that ends by the partitions' common watermark."""
+        last = [int(self.lines.sold_us[self._of(partition)][-1]) for partition in range(PARTITIONS)]
+        return expected(self.lines, datetime.fromtimestamp(min(last) / 1e6, UTC) - timedelta(seconds=30))
+
+    def run(self, name: str, folder: Path, answers: dict[Place, Decimal], *, redis: bool) -> Year:
         """One worker from nothing over the whole year. Raises Wrong."""
         catalog = self._catalog(name, folder, self.redis if redis else None)
-        last = [int(self.lines.sold_us[self._of(partition)][-1]) for partition in range(PARTITIONS)]
-        until = datetime.fromtimestamp(min(last) / 1e6, UTC) - timedelta(seconds=30)
-        answers = expected(self.lines, until)
+        last = max(end for _, _, _, end in answers)
         published, times = Published(), dict[str, int]()
         consumer = Consumer(
             {"bootstrap.servers": self.brokers, "group.id": f"year-{name}", "enable.auto.commit": False}
@@ -68,19 +72,20 @@ class Retailer:
         with catalog.worker(folder / "worker") as worker:
             quiet = time.monotonic()
             while True:
+                now = time.monotonic()
                 memory = max(memory, worker.group.resident_bytes())
                 messages = consumer.consume(10_000, 0.2)
                 for message in messages:
                     key, value = message.key(), message.value()
                     assert message.error() is None and key is not None and value is not None
-                    published.take(key, value, times)
-                    if b'"state":"open"' not in value:
+                    end = published.take(key, value, times)
+                    if end <= last and b'"state":"open"' not in value:
                         quiet, ended = time.monotonic(), message.timestamp()[1] / 1000
-                        cpu = worker.group.cpu_seconds()
+                if quiet > now:
+                    cpu = worker.group.cpu_seconds()
                 if (reason := worker.group.ended()) is not None:
                     raise Wrong(f"the worker ended with {reason}")
-                now = time.monotonic()
-                if now - quiet > _QUIET_SECONDS and not published.differences(answers):
+                if time.monotonic() - quiet > _QUIET_SECONDS and not published.differences(answers):
                     break
                 if time.time() - started > _PATIENCE:
                     wrong = published.differences(answers)

@@ -115,7 +115,8 @@ class Published:
     records: int = 0
     went_back: int = 0  # values whose progress lies below one that was published before
 
-    def take(self, key: bytes, raw: bytes, times: dict[str, int]) -> None:
+    def take(self, key: bytes, raw: bytes, times: dict[str, int]) -> int:
+        """Takes one record in; the end of its window in us."""
         value = _DECODER.decode(raw)
         start, end = (_moment(text, times) for text in (value.window.start, value.window.end))
         self.records += 1
@@ -131,6 +132,7 @@ class Published:
         order = (end, value.progress, value.revision)
         if series not in self.series or order >= self.series[series][0]:
             self.series[series] = order, value
+        return end
 
     def differences(self, answers: Mapping[Place, Decimal]) -> list[str]:
         """Where closed windows are missing or not equal."""
