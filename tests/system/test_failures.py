@@ -66,8 +66,10 @@ def silent() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", KAFKA_COMMANDS)
-def test_nobody_listens_where_kafka_should(command: Run, orders: Path, closed: str, name: str, tmp_path: Path) -> None:
-    ended = command(*arguments(name, orders, tmp_path), "--brokers", closed)
+def test_nobody_listens_where_kafka_should(
+    streamgauge: Run, orders: Path, closed: str, name: str, tmp_path: Path
+) -> None:
+    ended = streamgauge(*arguments(name, orders, tmp_path), "--brokers", closed)
     assert_told(ended, 3, f"Kafka cannot be reached at {closed}: connection refused", "--brokers")
 
 
@@ -81,8 +83,8 @@ def test_the_second_of_two_brokers_is_enough(command: Run, orders: Path, closed:
     assert command("topics", orders, "--brokers", f"{closed},{kafka}").code == 0
 
 
-def test_an_unknown_host_is_said(command: Run, orders: Path) -> None:
-    ended = command("topics", orders, "--brokers", "kafka.invalid:9092")
+def test_an_unknown_host_is_said(streamgauge: Run, orders: Path) -> None:
+    ended = streamgauge("topics", orders, "--brokers", "kafka.invalid:9092")
     assert_told(ended, 3, "Kafka cannot be reached at kafka.invalid:9092")
 
 
@@ -120,15 +122,15 @@ def test_topics_whose_partition_counts_do_not_belong_together(
 
 @pytest.mark.parametrize("name", KAFKA_COMMANDS)
 def test_a_wrong_catalog_is_named_before_anything_is_reached(
-    command: Run, orders: Path, closed: str, name: str, tmp_path: Path
+    streamgauge: Run, orders: Path, closed: str, name: str, tmp_path: Path
 ) -> None:
     orders.write_text(orders.read_text().replace("expr: amount", "expr: amout").replace("step: 1h", "stp: 1h"))
-    ended = command(*arguments(name, orders, tmp_path), "--brokers", closed)
+    ended = streamgauge(*arguments(name, orders, tmp_path), "--brokers", closed)
     assert ended.code == 1
     assert "amout" in ended.err and "stp" in ended.err
     assert ended.err.splitlines()[-1] == f"{orders}: 2 problems"
     orders.unlink()
-    assert_told(command(*arguments(name, orders, tmp_path), "--brokers", closed), 2, "orders.yaml does not exist")
+    assert_told(streamgauge(*arguments(name, orders, tmp_path), "--brokers", closed), 2, "orders.yaml does not exist")
 
 
 def test_a_data_directory_that_cannot_be_made(command: Run, orders: Path, kafka: str, tmp_path: Path) -> None:
