@@ -141,6 +141,12 @@ class PaneStore:
         return runs
 
     @property
+    def latest_us(self) -> int:
+        """Start of the latest pane that holds anything; NEVER where none does."""
+        latest = self._segments[max(self._segments)].rows["pane"].max() if self._segments else None
+        return int(latest) * self.view.pane_us if isinstance(latest, int) else NEVER
+
+    @property
     def last_us(self) -> int:
         """End of the latest pane that holds anything; NEVER where none does."""
         return (max(self._segments) + 1) * self.panes_per_segment * self.view.pane_us if self._segments else NEVER

@@ -74,15 +74,19 @@ class KpiPublisher:
         if watermark == NEVER:
             return None
         before_closed = self.closed_us
+        again = None
         frames = []
         if self.closed_us != NEVER or self._begin():
             before_closed = self.closed_us
+            if self._again and open_windows:
+                again = self._closed_again(before_closed, out)
             frames = self._own_rows(watermark, upto, out, open_windows=open_windows)
         frames.append(self._other_rows(watermark))
         filled = [frame for frame in frames if frame is not None and frame.height]
-        if not filled:
+        if not filled and again is None:
             return None
-        found = self._with_states(pl.concat(filled), watermark, before_closed)
+        found = self._with_states(pl.concat(filled), watermark, before_closed) if filled else None
+        found = pl.concat([frame for frame in (found, again) if frame is not None], how="diagonal")
         found = self._with_revisions(found, out)
         return ValueRows(self.plan.facts, self._finished(found, watermark, since_us))
 
@@ -141,7 +145,26 @@ class KpiPublisher:
         """Every series of the windows that close or open now, and those of the window before that have nothing in it
         (protocol rule 11).
         """
-        runs = self._runs(watermark, upto)
+        return self._whole(self._runs(watermark, upto), watermark, out)
+
+    def _closed_again(self, watermark: int, out: Outgoing) -> pl.DataFrame | None:
+        """What was closed last: of the last window before now, and of the last ones that hold any event. Nothing of it
+        has changed; without it, nobody would see a source again that was silent when its worker was restarted.
+        """
+        windows = self.plan.windows
+        latest = max(self.stores[term.view.id].latest_us for term in self.plan.terms)
+        if latest == NEVER:
+            return None
+        runs = [windows.closing(watermark - windows.max_step_us - 1, watermark).end_us[-1:]]
+        holding = windows.containing(np.array([latest], dtype=np.int64), watermark).windows.end_us
+        holding = holding[holding <= watermark][-1:]
+        if len(holding):
+            runs.append(windows.closing(int(holding[0]) - 1, min(windows.next_end(int(holding[0])), watermark)).end_us)
+        rows = self._whole([run for run in runs if len(run)], watermark, out)
+        return None if rows is None else rows.with_columns(pl.lit("closed").alias("state"))
+
+    def _whole(self, runs: Sequence[Times], watermark: int, out: Outgoing) -> pl.DataFrame | None:
+        """Every series of windows, given as the ends of runs of neighbours."""
         if not runs:
             return None
         windows = self.plan.windows

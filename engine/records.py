@@ -101,7 +101,10 @@ def encode(record: Manifest | Heartbeat | MergeManifest | Revisions | Others) ->
 
 
 def _decode(kind: type[T], raw: bytes) -> T:
-    record = msgspec.msgpack.decode(raw, type=kind)
+    try:
+        record = msgspec.msgpack.decode(raw, type=kind)
+    except msgspec.ValidationError as error:
+        raise UnknownVersion(f"{kind.__name__} of another form than this program writes: {error}") from error
     if record.version != VERSION:
         raise UnknownVersion(f"{kind.__name__} of version {record.version}; this program reads version {VERSION}")
     return record

@@ -264,3 +264,20 @@ def test_series_that_nothing_holds_any_more_are_forgotten(monkeypatch: pytest.Mo
     assert all(len(directory) <= 45 for directory in rig.merges[0]._directories.values())
     shown = {dims for dims, _ in rig.newest("by_buyer")}
     assert shown == {str(buyer) for buyer in range(145)}
+
+
+def test_what_was_closed_last_is_shown_again_after_a_restart_in_a_silence(plan: Plan) -> None:
+    rig = Rig(plan, partitions=1)
+    rig.send(0, [{"at": T0 + 10, "region": "EU", "amount": 1.5, "buyer": 1}])
+    rig.flush(0, Progress(at_end=True, silent_us=61_000_000, now_us=T0 + 60 * HOUR))
+    rig.publish()
+    before = rig.newest("revenue_hourly")
+    assert {end for _, end in before} == {iso(T0 // HOUR + 1), iso(T0 // HOUR + 2)}
+    rig.restart_merge()
+    rig.values.clear()
+    rig.merges[0].republish()
+    rig.publish()
+    assert rig.newest("revenue_hourly") == before
+    rig.values.clear()
+    rig.publish()
+    assert not rig.values
