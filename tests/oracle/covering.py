@@ -51,7 +51,7 @@ _ANYTHING = {
 # family -> name -> (window, compare, time zone)
 _WINDOWS: dict[str, dict[str, tuple[dict[str, str], str | None, str | None]]] = {
     "tumble": {
-        "6h": ({"type": "tumble", "size": "6h"}, "24h", None),
+        "8h": ({"type": "tumble", "size": "8h"}, "24h", None),
         "10d": ({"type": "tumble", "size": "10d"}, "20d", None),
         "2w": ({"type": "tumble", "size": "2w"}, "2w", "Asia/Kathmandu"),
         "1d": ({"type": "tumble", "size": "1d"}, "7d", "America/Sao_Paulo"),
@@ -67,10 +67,10 @@ _WINDOWS: dict[str, dict[str, tuple[dict[str, str], str | None, str | None]]] = 
         "48h_by_12h": ({"type": "hop", "size": "48h", "slide": "12h"}, "48h", None),
         "7d_by_1d": ({"type": "hop", "size": "7d", "slide": "1d"}, "7d", "America/Sao_Paulo"),
         "28d_by_7d": ({"type": "hop", "size": "28d", "slide": "7d"}, "1 month", None),
-        "3d_by_6h": ({"type": "hop", "size": "3d", "slide": "6h"}, "3d", "Asia/Kathmandu"),
+        "3d_by_12h": ({"type": "hop", "size": "3d", "slide": "12h"}, "3d", "Asia/Kathmandu"),
     },
     "cumulate": {
-        "day_by_6h": ({"type": "cumulate", "grain_to_date": "day", "step": "6h"}, "7d", "UTC"),
+        "day_by_8h": ({"type": "cumulate", "grain_to_date": "day", "step": "8h"}, "7d", "UTC"),
         "week_by_1d": ({"type": "cumulate", "grain_to_date": "week", "step": "1d"}, "1 week", "Australia/Lord_Howe"),
         "month_by_1d": ({"type": "cumulate", "grain_to_date": "month", "step": "1d"}, "1 month", None),
         "quarter_by_1w": ({"type": "cumulate", "grain_to_date": "quarter", "step": "1w"}, "1 quarter", None),
@@ -79,7 +79,7 @@ _WINDOWS: dict[str, dict[str, tuple[dict[str, str], str | None, str | None]]] = 
 }
 
 # Too many windows a year to divide by department.
-_SHORT = ("6h", "48h_by_12h", "3d_by_6h", "day_by_6h")
+_SHORT = ("8h", "48h_by_12h", "3d_by_12h", "day_by_8h")
 
 _RATIOS = [
     ("sum_decimal", "count"),

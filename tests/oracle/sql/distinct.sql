@@ -3,7 +3,7 @@ with occurrences as (
     select distinct series, x, first_k, last_k from {numbered}
 ),
 fresh as (
-    select series, greatest(first_k, coalesce(lag(last_k) over (partition by series, x order by first_k), 0) + 1) as from_k, last_k
+    select series, greatest(first_k, coalesce(lag(last_k) over (partition by series, x order by first_k, last_k), 0) + 1) as from_k, last_k
     from occurrences
 ),
 edges as (
