@@ -11,6 +11,7 @@ below the position asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -132,24 +133,29 @@ class _BatchedRecords(_Original):
 class _EventRecords(_BatchedRecords):
     def _collect(self, kept: _Kept) -> tuple[Batch | None, int]:
         values: list[bytes | None] = []
+        stamps: list[int] = []
         offsets: list[Int64s] = []
         headed: list[int] = []
         newest = -1
         for number, records in self._counting():
             kept.numbers.append(number)
             start, end = records.base_offset, records.next_offset
-            try:
-                found = [record.value for record in records if not record.headers]
-            except UnicodeDecodeError:  # a header whose name is not text
-                found = []
-            if start < kept.asked or len(found) != end - start:  # begun in the middle, compacted, or with headers
+            before = len(values)
+            add_value, add_stamp = values.append, stamps.append  # one pass, since a second one costs as much again
+            with suppress(UnicodeDecodeError):  # a header whose name is not text
+                for record in records:
+                    if not record.headers:
+                        add_value(record.value)
+                        add_stamp(record.timestamp)
+            if start < kept.asked or len(values) - before != end - start:  # begun in the middle, compacted, headers
+                del values[before:], stamps[before:]
                 fields = kept.fields(number)
-                headed.extend(len(values) + index for index, field in enumerate(fields) if field[4])
-                found = [field[3] for field in fields]
+                headed.extend(before + index for index, field in enumerate(fields) if field[4])
+                values.extend(field[3] for field in fields)
+                stamps.extend(field[1] for field in fields)
                 offsets.append(np.array([field[0] for field in fields], dtype=np.int64))
             else:
                 offsets.append(np.arange(start, end, dtype=np.int64))
-            values.extend(found)
             newest = max(newest, records.max_timestamp)
         if not values:
             return None, newest
@@ -157,7 +163,7 @@ class _EventRecords(_BatchedRecords):
             partition=self._tp.partition,
             values=values,
             offsets=np.concatenate(offsets),
-            timestamps=kept.timestamps,
+            timestamps=np.array(stamps, dtype=np.int64),
             next_offset=self.next_fetch_offset,
             headers=kept.headers,
             headed=headed,
@@ -187,14 +193,6 @@ class _Kept:
         self.numbers: list[int] = []  # of the record batches that count
         self._raw = raw
         self._fields: dict[int, list[Fields]] = {}
-
-    def timestamps(self) -> Int64s:
-        """Milliseconds since the epoch, one per value."""
-        try:
-            found = [r.timestamp for number in self.numbers for r in self._batch(number) if r.offset >= self.asked]
-        except UnicodeDecodeError:
-            found = [field[1] for field in self._all]
-        return np.array(found, dtype=np.int64)
 
     def headers(self, index: int) -> Headers:
         return self._all[index][4]

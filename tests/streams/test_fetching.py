@@ -72,8 +72,8 @@ def test_the_same_events_as_one_by_one(batches: list[list[Row]], gaps: list[int]
     assert batch.offsets.tolist() == [single.offset for single in singles]
     assert batch.offsets.dtype == np.int64
     assert batch.next_offset == found.next_offset == position
-    assert callable(batch.timestamps)
-    assert batch.timestamps().tolist() == [single.timestamp for single in singles]
+    assert not callable(batch.timestamps)
+    assert batch.timestamps.tolist() == [single.timestamp for single in singles]
     assert [tuple(batch.headers(index)) for index in range(len(singles))] == [single.headers for single in singles]
     assert batch.headed is not None
     assert set(batch.headed) >= {index for index, single in enumerate(singles) if single.headers}
@@ -98,7 +98,7 @@ def test_events_of_an_aborted_transaction_are_left_out() -> None:
     parts[1] = marked(parts[1], TRANSACTIONAL, producer=7)
     found = fetched("events", b"".join(parts), crc=False, aborted=[(7, 1)])
     assert (list(found.content.values), found.content.offsets.tolist()) == ([b"a", b"b"], [0, 2])
-    assert found.content.timestamps().tolist() == [1, 1]
+    assert found.content.timestamps.tolist() == [1, 1]
 
 
 def test_a_wrong_checksum_is_refused() -> None:
@@ -116,7 +116,7 @@ def test_a_header_whose_name_is_not_text_harms_neither_its_event_nor_the_neighbo
     assert list(found.content.values) == [b"a", b"odd", b"b"]
     assert found.content.headed == [1]
     assert found.content.headers(1) == [("\ufffd\ufffdem", b"x")]
-    assert found.content.timestamps().tolist() == [1, 2, 3]
+    assert found.content.timestamps.tolist() == [1, 2, 3]
     assert found.originals([1])[0].key == b"k"
 
 
