@@ -74,27 +74,33 @@ class KpiPublisher:
         if watermark == NEVER:
             return None
         before_closed = self.closed_us
-        again = None
-        frames = []
+        frames: list[pl.DataFrame | None] = []
+        unchanged: list[pl.DataFrame | None] = []  # closed before, and not changed since
         if self.closed_us != NEVER or self._begin():
             before_closed = self.closed_us
             if self._again and open_windows:
-                again = self._closed_again(before_closed, out)
-            frames = self._own_rows(watermark, upto, out, open_windows=open_windows)
+                unchanged.append(self._closed_again(before_closed, out))
+            late = self.affected.of(self.plan, self._fresh, NEVER, before_closed)
+            unchanged.append(self._silent_after(late, before_closed, watermark, out))
+            frames = self._own_rows(late, watermark, upto, out, open_windows=open_windows)
         frames.append(self._other_rows(watermark))
         filled = [frame for frame in frames if frame is not None and frame.height]
-        if not filled and again is None:
+        parts = [frame.with_columns(pl.lit("closed").alias("state")) for frame in unchanged if frame is not None]
+        if filled:
+            parts.insert(0, self._with_states(pl.concat(filled), watermark, before_closed))
+        if not parts:
             return None
-        found = self._with_states(pl.concat(filled), watermark, before_closed) if filled else None
-        found = pl.concat([frame for frame in (found, again) if frame is not None], how="diagonal")
+        found = pl.concat(parts, how="diagonal")
         found = self._with_revisions(found, out)
         return ValueRows(self.plan.facts, self._finished(found, watermark, since_us))
 
-    def _own_rows(self, watermark: int, upto: int, out: Outgoing, *, open_windows: bool) -> list[pl.DataFrame | None]:
+    def _own_rows(
+        self, late: Affected | None, watermark: int, upto: int, out: Outgoing, *, open_windows: bool
+    ) -> list[pl.DataFrame | None]:
         before_published, before_closed = self.published_us, self.closed_us
         frames = [self._new_windows(watermark, upto if open_windows else NEVER, out)]
         fresh, self._fresh = self._fresh, {}
-        frames.append(self._changed_rows(self.affected.of(self.plan, fresh, NEVER, before_closed), watermark, out))
+        frames.append(self._changed_rows(late, watermark, out))
         for view, changed in fresh.items():
             self._held.setdefault(view, []).extend(changed)
         if open_windows:
@@ -160,8 +166,7 @@ class KpiPublisher:
         holding = holding[holding <= watermark][-1:]
         if len(holding):
             runs.append(windows.closing(int(holding[0]) - 1, min(windows.next_end(int(holding[0])), watermark)).end_us)
-        rows = self._whole([run for run in runs if len(run)], watermark, out)
-        return None if rows is None else rows.with_columns(pl.lit("closed").alias("state"))
+        return self._whole([run for run in runs if len(run)], watermark, out)
 
     def _whole(self, runs: Sequence[Times], watermark: int, out: Outgoing) -> pl.DataFrame | None:
         """Every series of windows, given as the ends of runs of neighbours."""
@@ -238,6 +243,44 @@ class KpiPublisher:
         if capped or plan.kpi.compare is not None or plan.parts[0][1] is not None or len(plan.parts) > 1:
             keys = self.evaluator.keys(gathered).join(keys, on=KEYS, how="semi")
         return self._rows(keys.sort(KEYS), gathered, watermark, out)
+
+    def _silent_after(
+        self, late: Affected | None, before_closed: int, watermark: int, out: Outgoing
+    ) -> pl.DataFrame | None:
+        """Series that have nothing in the window after one that changed, which had closed before: an event that came
+        on time would have shown them there (protocol rule 11), so a late one does.
+        """
+        if late is None or not late.keys.height:
+            return None
+        windows = self.plan.windows
+        following = windows.following(late.spans.end_us)
+        ends = np.unique(np.concatenate([late.spans.end_us, following]))
+        w, after = np.searchsorted(ends, late.spans.end_us), np.searchsorted(ends, following)
+        at = late.keys["w"].to_numpy()
+        keys = late.keys.select(pl.Series("w", w[at], dtype=pl.Int64), "bucket", "h")
+        changed = keys
+        keys = keys.with_columns(pl.Series("after", after[at], dtype=pl.Int64))
+        keys = keys.filter(pl.Series(following[at] <= before_closed), pl.col("h") != OTHER)
+        own = self.plan.kpi.compare is None and all(offset is None for _, offset in self.plan.parts)
+        if own:  # a window that changed has something in it
+            keys = keys.join(changed, left_on=["after", "bucket", "h"], right_on=KEYS, how="anti")
+        if not keys.height:
+            return None
+        used = np.unique(keys.select("w", "after").to_numpy())
+        numbers = pl.DataFrame({"_end": used, "_w": np.arange(len(used), dtype=np.int64)})
+        for name in ("w", "after"):
+            keys = keys.with_columns(keys[name].replace_strict(numbers["_end"], numbers["_w"], return_dtype=pl.Int64))
+        capped = any(self.stores[term.view.id].capped for term in self.plan.terms)
+        series = None if capped else keys.select("bucket", "h").unique().sort("bucket", "h")
+        gathered = self.evaluator.gather(windows.ending_at(ends[used]), series)
+        present = self.evaluator.keys(gathered)
+        silent = (
+            keys.join(present, on=KEYS, how="semi")
+            .select(pl.col("after").alias("w"), "bucket", "h")
+            .unique()
+            .join(present, on=KEYS, how="anti")
+        )
+        return self._rows(silent.sort(KEYS), gathered, watermark, out) if silent.height else None
 
     def _rows(self, keys: pl.DataFrame, gathered: Gathered, watermark: int, out: Outgoing) -> pl.DataFrame:
         """Values of the series, with their window's bounds; of ``__other__`` only where it needs no other bucket."""

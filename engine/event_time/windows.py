@@ -129,6 +129,10 @@ class Windows(ABC):
         """The first end of a window above an instant: also when the next one after it is published."""
         return int(self._ends.next_after(np.array([after_us], dtype=np.int64))[0])
 
+    def following(self, ends: Times) -> Times:
+        """For each of these ends of windows the end of the window after it."""
+        return self._ends.next_after(ends)
+
     def previous(self, ends: Times) -> Spans:
         """For each of these ends of windows the window before it."""
         return self.ending_at(self._ends.last_before(ends))

@@ -252,9 +252,7 @@ class Oracle:
             bounds = spans
             if offset:
                 bounds = f"{spans}_{offset.replace(' ', '_')}"
-                create_shifted(
-                    self._connection, f'"{bounds}"', spans, kpi.window, _offset(offset), kpi.calendar
-                )
+                create_shifted(self._connection, f'"{bounds}"', spans, kpi.window, _offset(offset), kpi.calendar)
             numbered = f"numbered_{metric}_{moment}"
             if offset or moment != "now":
                 numbered = f"numbered_{metric}_{bounds}"

@@ -129,7 +129,7 @@ def metrics() -> dict[str, dict[str, Any]]:
     named["lowest_or_none"] = {
         "agg": "min",
         "expr": "sales",
-        "filter": "department LIKE 'PHOTO%'",
+        "filter": "department LIKE 'FLORAL%'",
         "fill_nulls_with": -1,
     }
     return {name: {"source": "lines", **given} for name, given in named.items()}

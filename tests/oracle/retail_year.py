@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from ruamel.yaml import YAML
 
 from engine.catalog.loader import parse
 from engine.catalog.model import Catalog, Source
@@ -37,9 +40,7 @@ class Year:
         return next(iter(self.catalog.sources.values()))
 
     def delivered(self, partitions: int, *, disorder_us: int = 0, twice: bool = False) -> Deliveries:
-        return deliveries(
-            self.source, self.events, self.times_us, partitions, disorder_us=disorder_us, twice=twice
-        )
+        return deliveries(self.source, self.events, self.times_us, partitions, disorder_us=disorder_us, twice=twice)
 
     def oracle(self, given: Deliveries, *, threads: int = 2) -> Oracle:
         return Oracle(self.catalog, {self.source.name: given.accepted().to_arrow()}, threads=threads)
@@ -47,6 +48,20 @@ class Year:
     def thinned(self, every: int) -> Year:
         """Only each n-th event."""
         return replace(self, events=self.events.gather_every(every), times_us=self.times_us[::every])
+
+    def part(self, shares: slice) -> Year:
+        """The events between two shares of all, in order of time."""
+        rows = slice(*(round(share * self.events.height) for share in (shares.start, shares.stop)))
+        return replace(self, events=self.events[rows], times_us=self.times_us[rows])
+
+    def narrowed(self, wanted: Callable[[int], bool]) -> Year:
+        """Only the KPIs of these numbers."""
+        yaml = YAML(typ="safe", pure=True)
+        document = yaml.load(self.text)
+        document["kpis"] = {name: kpi for number, (name, kpi) in enumerate(document["kpis"].items()) if wanted(number)}
+        out = StringIO()
+        yaml.dump(document, out)
+        return replace(self, text=out.getvalue())
 
 
 def demo_year(folder: Path) -> Year:

@@ -29,7 +29,7 @@ _SQL: dict[str, Callable[[Event], Any]] = {
         e["department"] in ("GROCERY", "MEAT", "DRUG GM") and 1 <= e["quantity"] <= 20
     ),
     "sales < 0 OR (sales = 0 AND discount = 0)": lambda e: e["sales"] < 0 or (e["sales"] == 0 and e["discount"] == 0),
-    "department LIKE 'PHOTO%'": lambda e: (e["department"] or "").startswith("PHOTO"),
+    "department LIKE 'FLORAL%'": lambda e: (e["department"] or "").startswith("FLORAL"),
     "store <> '367'": lambda e: e["store"] != "367",
     "department = 'GROCERY'": lambda e: e["department"] == "GROCERY",
 }
