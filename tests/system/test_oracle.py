@@ -11,7 +11,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,8 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PARTITIONS = 3
 CHUNK = 30_000
-QUIET_SECONDS = 10.0  # what is still wrong after so long a silence stays so
+SILENT_SECONDS = 60.0  # nothing comes any more, even of workers that have just begun
+QUIET_SECONDS = 10.0  # what differs after so long a silence stays so
 Answers = Future[list[Answer]]
 
 
@@ -131,9 +132,10 @@ async def until_published(reader: Reader, expected: list[Answer], closed_upto_us
     missing: set[Key] = {(answer.kpi, answer.dims, answer.start_us, answer.end_us) for answer in expected}
     assert len(missing) == len(expected)
     closed = reader.published.closed
-    while missing := {key for key in missing if key not in closed}:
-        reader.heard.clear()
-        await asyncio.wait_for(reader.heard.wait(), 60)
+    with suppress(TimeoutError):
+        while missing := {key for key in missing if key not in closed}:
+            reader.heard.clear()
+            await asyncio.wait_for(reader.heard.wait(), SILENT_SECONDS)
     while differences := compare(expected, reader.published, closed_upto_us=closed_upto_us):
         reader.heard.clear()
         try:
