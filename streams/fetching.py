@@ -24,7 +24,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
 from engine.decoding.batch import Batch
-from streams.record_format import Headers, lenient_records, slices
+from streams.record_format import Headers, is_whole, lenient_records, slices
 
 T = TypeVar("T")
 Int64s = npt.NDArray[np.int64]
@@ -113,10 +113,11 @@ class _BatchedRecords(_Original):
     def _counting(self) -> Iterator[tuple[int, Any]]:
         """(number, record batch) of those whose records count, in order; moves the position behind each."""
         number = -1
+        parts = slices(self._records.raw) if self._check_crcs else []
         while self._records.has_next():
             batch = self._records.next_batch()
             number += 1
-            if self._check_crcs and not batch.validate_crc():
+            if self._check_crcs and not is_whole(parts[number]):
                 raise CorruptRecordException(f"Invalid CRC - {self._tp}")
             if self._isolation_level == fetcher.READ_COMMITTED and batch.producer_id is not None:
                 self._consume_aborted_up_to(batch.base_offset)
