@@ -98,6 +98,7 @@ class Accumulate:
         self._writer = parts.writer
         self._engine = parts.engine
         self._metrics = parts.metrics
+        self._copies = parts.copies
         self._owned: dict[TP, _Owned] = {}
         self._released: dict[TP, _Owned] = {}  # by the last rebalance: it may give some of them back
         self._round = asyncio.Lock()
@@ -137,8 +138,8 @@ class Accumulate:
         keys = {  # each of its own, so that compaction keeps them all
             log: record_key(ASSIGNMENT, log.partition, 0, 0, uuid.uuid4().hex) for log in logs.values()
         }
-        assigned = await assign(self._writer, keys)
-        tables = await newest_records(reader, {log: owned.end for log, owned in assigned.items()})
+        assigned = await assign(self._writer, keys, self._copies)
+        tables = await newest_records(reader, {log: owned.end for log, owned in assigned.items()}, self._copies)
         topics = [TopicPartition(*tp) for tp in wanted]
         starts, ends = await reader.starts(topics), await reader.ends(topics)
         committed = await self._consumer().committed_offsets(set(wanted))
@@ -192,6 +193,8 @@ class Accumulate:
         for owned in going:
             self._released[owned.tp] = self._owned.pop(owned.tp)
             self._metrics.no_lag(owned.tp.topic, owned.tp.partition)
+        if self._copies is not None:
+            await self._copies.close([owned.log.tp for owned in going])
 
     # -- events ------------------------------------------------------------------------------------------------------
 

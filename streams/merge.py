@@ -11,8 +11,9 @@ import contextlib
 import logging
 import time
 import zlib
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from aiokafka.structs import TopicPartition
@@ -26,14 +27,15 @@ from sinks import kafka
 from sinks.names import partials_topic, values_topic
 from streams.accumulate import StateLost, listed
 from streams.fetching import Fetched, Record
+from streams.local_copies import LocalCopies
 from streams.parts import Parts
 from streams.producing import Pair, Place
 from streams.reading import TopicReader
 from streams.tables import FencedTable, OwnedLog, assign, newest_records, write
 from streams.topics import windows_changelog
 
-CATCHING_UP_SECONDS = 0.5  # while sources are behind, nothing is published more often
-BEHIND_SECONDS = 2.0  # while sources are behind, windows that are open are shown so often
+CATCHING_UP_SECONDS = 2.0  # while sources are behind, nothing is published more often
+BEHIND_SECONDS = 5.0  # while sources are behind, windows that are open are shown so often
 MANIFEST_SECONDS = 1.0  # the least often that progress without values is made durable
 _log = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class _Owned:
     shown: float = 0.0  # when open windows were published last
     kept: float = 0.0  # when the manifest was written last
     kept_offset: int = -1
+    uncopied: list[Record] = field(default_factory=list)  # behind what the last manifest says
 
 
 @dataclass(slots=True)
@@ -96,6 +99,7 @@ class Merge:
         self._writer = parts.writer
         self._engine = parts.engine
         self._metrics = parts.metrics
+        self._copies = parts.copies
         self._sinks = sinks
         self._published = Published()
         parts.metrics.watch("kafka", self._published)
@@ -136,8 +140,10 @@ class Merge:
             return
         began = self._clock()
         logs = {tp: TopicPartition(self._windows, tp.partition) for tp in wanted}
-        assigned = await assign(self._writer, {log: FencedTable.assignment_key() for log in logs.values()})
-        tables = await newest_records(reader, {log: owned.end for log, owned in assigned.items()})
+        assigned = await assign(
+            self._writer, {log: FencedTable.assignment_key() for log in logs.values()}, self._copies
+        )
+        tables = await newest_records(reader, {log: owned.end for log, owned in assigned.items()}, self._copies)
         fenced = {tp: FencedTable(assigned[log].epoch) for tp, log in logs.items()}
         states: dict[TP, dict[bytes, bytes]] = {}
         rewritten: dict[Place, list[Pair]] = {}
@@ -150,7 +156,9 @@ class Merge:
         offsets = {tp: _manifest_offset(states[tp]) for tp in wanted}
         for tp, offset in offsets.items():
             _check(tp, offset, committed[tp], ends[topics[tp]])
-        partials = await newest_records(reader, {topics[tp]: offset or 0 for tp, offset in offsets.items()})
+        partials = await newest_records(
+            reader, {topics[tp]: offset or 0 for tp, offset in offsets.items()}, self._copies
+        )
         for tp, log in logs.items():
             records = [(key, value) for key, value, _ in partials[topics[tp]]]
             state = await self._engine.run(self._restore(plan, tp, states[tp], records))
@@ -177,6 +185,8 @@ class Merge:
                     self._released[tp] = owned
                     for sink in self._sinks:
                         sink.drop(tp.partition)
+                    if self._copies is not None:
+                        await self._copies.close([owned.log.tp, TopicPartition(*tp)])
 
     def count_series(self) -> None:
         """Tell the metrics how many series there are, of each KPI."""
@@ -194,6 +204,8 @@ class Merge:
         owned = self._owned.get(tp)
         if owned is None:
             return  # gone while the batch waited
+        if self._copies is not None:
+            owned.uncopied.extend(fetched.content)
         records = [(key, value, offset) for key, value, offset in fetched.content if key is not None]
         await self._engine.run(lambda: owned.state.apply(records))
         owned.changed = True
@@ -282,6 +294,16 @@ class Merge:
         await asyncio.gather(self._writer.write(gone), self._consumer().commit_offsets(committed))
         for part in durable:
             part.owned.kept, part.owned.kept_offset = now, part.publication.offset
+        if self._copies is not None:
+            for part in durable:
+                await self._copy(self._copies, part.owned, part.publication.offset)
+
+    async def _copy(self, copies: LocalCopies, owned: _Owned, end: int) -> None:
+        """Partials below the manifest's offset: recovery reads no others."""
+        count = bisect_left(owned.uncopied, end, key=lambda record: record[2])
+        records, owned.uncopied = owned.uncopied[:count], owned.uncopied[count:]
+        if records:
+            await copies.extend(TopicPartition(*owned.tp), records[0][2], records)
 
     def _is_worth(self, part: _Made, now: float) -> bool:
         """Whether the publication's manifest should be written: it has content, or the last one is old."""

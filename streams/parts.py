@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from engine.catalog.model import Catalog
 from sinks.prometheus import EngineMetrics
 from streams.engine_thread import EngineThread
+from streams.local_copies import LocalCopies
 from streams.producing import BulkWriter
 from streams.topics import Layout
 from streams.transport import Consumer
@@ -23,3 +24,4 @@ class Parts:
     writer: BulkWriter
     engine: EngineThread
     metrics: EngineMetrics
+    copies: LocalCopies | None = None

@@ -12,6 +12,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from streams.fetching import BatchedTopics, Fetched, Record, install
 from streams.security import KafkaSecurity
+from streams.topic_ids import topic_ids
 
 STALLED_SECONDS = 30.0
 FETCH_BYTES = 8 * 1024 * 1024
@@ -41,6 +42,10 @@ class TopicReader:
         """The first offset that each partition still holds."""
         found: dict[TopicPartition, int] = await self._consumer.beginning_offsets(list(tps)) if tps else {}
         return found
+
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, bytes]:
+        """What tells topics from others of the same name; none from old brokers."""
+        return await topic_ids(self._consumer._client, topics)
 
     async def since(self, tps: Collection[TopicPartition], time_ms: int) -> dict[TopicPartition, int]:
         """The first offset of each partition whose record is not older than this; none where all are."""

@@ -30,6 +30,7 @@ from streams.definitions import Definitions
 from streams.engine_thread import EngineThread
 from streams.fetching import BatchedTopics
 from streams.health import Health, PortTaken, health_server
+from streams.local_copies import LocalCopies, StoreUnusable
 from streams.log_lines import configure_logging, silence_libraries
 from streams.merge import Merge, Sink
 from streams.parts import Parts
@@ -60,7 +61,16 @@ class WorkerCrashed(Exception):
 
 
 # What ends a worker for a reason that its message explains.
-REFUSALS = (TopicsDiffer, StateLost, UnknownVersion, OldCatalog, TooManyDeadLetters, PortTaken, WorkerCrashed)
+REFUSALS = (
+    StoreUnusable,
+    TopicsDiffer,
+    StateLost,
+    UnknownVersion,
+    OldCatalog,
+    TooManyDeadLetters,
+    PortTaken,
+    WorkerCrashed,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +89,13 @@ class WorkerSettings:
     flush_interval: float = 0.5
     session_timeout: float = 10.0
     rebalance_timeout: float = 30.0
+    local_copies: bool = False
 
 
 def run_worker(settings: WorkerSettings) -> None:
     """Run until SIGTERM or SIGINT.
 
-    Raises KafkaError, WriteFailed, SinkError, TopicsDiffer, StateLost, OldCatalog, TooManyDeadLetters, PortTaken.
+    Raises KafkaError, WriteFailed, SinkError, and those of REFUSALS.
     """
     configure_logging()
     loop = asyncio.new_event_loop()
@@ -136,6 +147,9 @@ class _Worker:
         )
         async with AsyncExitStack() as stack:
             stack.callback(self._engine.close)
+            copies = LocalCopies(settings.data_dir / "store") if settings.local_copies else None
+            if copies is not None:
+                stack.callback(copies.end)
             redis = await self._redis(stack)
             prometheus = PrometheusSink(self._metrics.registry)
             writer = await stack.enter_async_context(
@@ -147,7 +161,7 @@ class _Worker:
             partials = partials_topic(catalog.name)
             self._app = app = StreamApp(kafka, BatchedTopics(frozenset(topics), frozenset([partials])))
             sinks: list[Sink] = [prometheus, *([redis] if redis else [])]
-            at = Parts(catalog, layout, lambda: app.batch_consumer, writer, self._engine, self._metrics)
+            at = Parts(catalog, layout, lambda: app.batch_consumer, writer, self._engine, self._metrics, copies)
             self._accumulate = Accumulate(at)
             self._merge = Merge(at, sinks)
             for topic in topics:

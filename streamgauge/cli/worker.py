@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
     from streamgauge.settings import KafkaAddress
 
 DEFAULT_DATA = Path(".streamgauge") / "worker"
+
+
+class Store(StrEnum):
+    """What a worker keeps of its changelogs: nothing, or copies on disk, so that a restart reads what came since."""
+
+    MEMORY = "memory"
+    ROCKSDB = "rocksdb"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -39,6 +48,14 @@ def worker(
         float,
         option("flush-interval", "How often what was folded is made durable.", parser=duration, metavar="DURATION"),
     ] = "500ms",  # type: ignore[assignment]
+    store: Annotated[
+        Store,
+        option(
+            "store",
+            "With rocksdb, copies of the changelogs in the data directory make restarts read less.",
+            metavar="memory|rocksdb",
+        ),
+    ] = Store.MEMORY,
 ) -> None:
     """Fold events into values: one worker of as many as there are partitions.
 
@@ -55,6 +72,8 @@ def worker(
         except CatalogUnreadable:  # changed all the same
             return []
 
+    if store is Store.ROCKSDB and find_spec("rocksdict") is None:
+        raise usage("--store rocksdb needs rocksdict, which is not installed: pip install 'streamgauge[rocksdb]'")
     found = usable_catalog(catalog)
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -71,6 +90,7 @@ def worker(
         host=host,
         port=port,
         flush_interval=flush_interval,
+        local_copies=store is Store.ROCKSDB,
     )
     with reaching_kafka(kafka):
         try:

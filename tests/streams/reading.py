@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiokafka import AIOKafkaConsumer
@@ -25,3 +26,10 @@ async def read_all(brokers: str, topic: str, partitions: int = 1) -> list[Consum
         return found
     finally:
         await consumer.stop()
+
+
+async def eventually(met: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+    """Ask again and again until it is so."""
+    async with asyncio.timeout(seconds):
+        while not await met():
+            await asyncio.sleep(0.1)
