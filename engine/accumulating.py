@@ -19,7 +19,7 @@ from engine.event_time import NEVER
 from engine.plan import Plan, View
 from engine.records import HEARTBEAT, MANIFEST, SEGMENT, Heartbeat, Manifest, encode, record_key
 from engine.recovery import Recovered, TableRecord, recover
-from engine.series import Directory, buckets_of
+from engine.series import OTHER, Directory, buckets_of
 
 __all__ = ["Flush", "Progress", "SourcePartition", "TableRecord"]
 
@@ -109,6 +109,8 @@ class SourcePartition:
             view.dimensions.id: Directory(view.dimensions.names, view.dimensions.kinds)
             for view in plan.of_source(source)
         }
+        self._kpis = plan.kpis
+        self._folded: dict[str, int] = {}  # by view
         self._counts = dict.fromkeys(("accepted", "duplicate", "late", "invalid"), 0)
         self._pending_rows = 0
         self._replay_until = 0  # the highest recovered stamp
@@ -226,6 +228,17 @@ class SourcePartition:
         """Events by outcome since the last call."""
         counts, self._counts = self._counts, dict.fromkeys(self._counts, 0)
         return counts
+
+    def take_folded(self) -> Mapping[str, int]:
+        """By KPI: how many series were folded into `OTHER` since the last call, each once for a pane and flush."""
+        folded, self._folded = self._folded, {}
+        if not folded:
+            return {}
+        return {
+            kpi.kpi.name: count
+            for kpi in self._kpis
+            if (count := max(folded.get(term.view.id, 0) for term in kpi.terms))
+        }
 
     def fold(self, batch: Batch) -> tuple[Reject, ...]:
         """Fold a batch; records below `offset` are passed over undecoded. The bad events, to be dead-lettered before
@@ -463,7 +476,11 @@ class SourcePartition:
             items[column.id] = column.aggregation.merge_items(
                 pl.concat([*([old] if old is not None else []), *parts]), list(SERIES_KEYS)
             )
+        before = merged
         merged, items = cap_series(view.dimensions, view.columns, merged, items, list(SERIES_KEYS), list(BLOCK_KEYS))
+        if merged is not before:
+            count = int((before["h"] != OTHER).sum()) - int((merged["h"] != OTHER).sum())
+            self._folded[view.id] = self._folded.get(view.id, 0) + count
         self._write(state, merged, items, touched, floor, table, partials)
         state.rows = _replaced(state.rows, touched, merged)
         for column in view.sketches:

@@ -246,11 +246,13 @@ class Accumulate:
             began = time.perf_counter()
             now = time.time()
             made = await self._engine.run(lambda: [found for part in owned if (found := self._make(part, lags, now))])
+            folded = [part.state.take_folded() for part in owned]
             await self._write(made)
             flushed = any(part.flush for part in made)
             if flushed:
                 self._metrics.flush_seconds.observe(time.perf_counter() - began)
             self._count(made, lags, now)
+            self._count_folded(folded)
             return flushed
 
     def _make(self, owned: _Owned, lags: Mapping[TP, Lag | None], now: float) -> _Made | None:
@@ -326,6 +328,11 @@ class Accumulate:
                 delays[owned.source] = max(delays.get(owned.source, 0.0), now - watermark / 1e6)
         for source, delay in delays.items():
             self._metrics.watermark_delay(source, delay)
+
+    def _count_folded(self, folded: Collection[Mapping[str, int]]) -> None:
+        for counts in folded:
+            for kpi, count in counts.items():
+                self._metrics.folded(kpi, count)
 
 
 def _progress(owned: _Owned, lag: Lag | None, now: float) -> Progress:

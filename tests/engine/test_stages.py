@@ -232,6 +232,10 @@ def test_above_the_cap_series_go_into_other_and_the_total_adds_up(cap: int, buck
                 rig.flush(p)
             rig.publish()
         for p in range(2):
+            folded = rig.sources[p].take_folded()
+            assert folded.keys() == {"revenue_by_buyer", "p95_by_buyer"}
+            assert all(count > 0 for count in folded.values())
+            assert rig.sources[p].take_folded() == {}
             rig.send(p, [{"at": T0 + 2 * HOUR, "buyer": 0, "amount": 1}])
             rig.flush(p)
         rig.publish()
