@@ -83,10 +83,10 @@ class KpiEvaluator:
     def values(self, keys: pl.DataFrame, gathered: Gathered, watermark_us: int) -> pl.DataFrame:
         """KEYS, value, reason, samples, compare_value, compare_change, progress of these series.
 
-        A rate is taken over the part of its window that has passed at ``watermark_us``.
+        A rate is taken over the part of its window that has passed at ``watermark_us``; one of an earlier window over
+        all of that.
         """
-        elapsed = _elapsed(keys, gathered.spans, watermark_us)
-        frame = keys.with_columns(self._values(keys, gathered.now, elapsed))
+        frame = keys.with_columns(self._values(keys, gathered.now, gathered.spans, watermark_us))
         if gathered.earlier is None:
             none = [
                 pl.lit(None, dtype=pl.String).alias("compare_value"),
@@ -97,8 +97,7 @@ class KpiEvaluator:
             assert self.plan.kpi.compare is not None
             # The earlier window has passed as a whole, or is the part of a grain that has passed now.
             before = self.plan.windows.shifted(gathered.spans, self.plan.kpi.compare)
-            whole = _elapsed(keys, before, int(before.end_us.max(initial=0)))
-            compared = self._values(keys, gathered.earlier, whole)[0].alias("compare_value")
+            compared = self._values(keys, gathered.earlier, before, None)[0].alias("compare_value")
             change = (pl.col("value").cast(pl.Float64) / compared.cast(pl.Float64) - 1).round(6)
             frame = frame.with_columns(compared, pl.when(change.is_finite()).then(change).alias("compare_change"))
         frame = frame.join(self.progress(gathered), on=["w", "bucket"], how="left", maintain_order="left")
@@ -133,14 +132,24 @@ class KpiEvaluator:
         ]
         return pl.concat(found).unique(KEYS)
 
-    def _values(self, keys: pl.DataFrame, merged: Mapping[TermKey, Merged], elapsed: pl.Series) -> list[pl.Series]:
-        """value, reason, samples, one for each row of ``keys``."""
+    def _values(
+        self, keys: pl.DataFrame, merged: Mapping[TermKey, Merged], spans: Spans, upto_us: int | None
+    ) -> list[pl.Series]:
+        """value, reason, samples, one for each row of ``keys``. ``upto_us``: until when the windows have passed, None
+        where they have as a whole.
+        """
         terms = self.plan.terms
         rows = {}
         for part in self.plan.parts:
             used = tuple(f"{term.column.id}." for term in terms if (term.view.id, term.offset) == part)
             whole = merged[part].rows
             own = whole.select(*KEYS, *(name for name in whole.columns if name.startswith(used)))
+            offset = part[1]
+            elapsed = (
+                _elapsed(keys, spans, upto_us)
+                if offset is None
+                else _elapsed(keys, self.plan.windows.shifted(spans, offset), None)
+            )
             rows[part] = keys.join(own, on=KEYS, how="left", maintain_order="left").with_columns(elapsed)
         counts = [rows[term.view.id, term.offset][term.column.samples].fill_null(0) for term in terms]
         samples = counts[0]
@@ -237,8 +246,9 @@ def _reasons(term: Term, value: pl.Series, samples: pl.Series) -> pl.Series:
     return pl.select(pl.when(value.is_null()).then(why).otherwise(None).alias("reason")).to_series()
 
 
-def _elapsed(keys: pl.DataFrame, spans: Spans, watermark_us: int) -> pl.Series:
-    lengths = np.maximum(np.minimum(spans.end_us, watermark_us) - spans.start_us, 1)
+def _elapsed(keys: pl.DataFrame, spans: Spans, upto_us: int | None) -> pl.Series:
+    ends = spans.end_us if upto_us is None else np.minimum(spans.end_us, upto_us)
+    lengths = np.maximum(ends - spans.start_us, 1)
     return pl.Series("_elapsed", lengths[keys["w"].to_numpy()])
 
 

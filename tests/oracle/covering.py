@@ -152,9 +152,19 @@ def kpis() -> Iterator[tuple[str, dict[str, Any]]]:
         "growth",
         {"type": "derived", "expr": "sum_decimal / sum_decimal@7d - 1", "group_by": ["private_label"], "window": day},
     )
+    month = {"type": "tumble", "grain": "month"}
+    yield (
+        "rate_growth",
+        {
+            "type": "derived",
+            "expr": "rate_events / rate_events@1 month - 1",
+            "window": month,
+            "compare": {"offset_window": "1 month"},
+        },
+    )
     yield (
         "households_by_month",
-        {"metric": "sum_decimal", "group_by": ["household"], "window": {"type": "tumble", "grain": "month"}},
+        {"metric": "sum_decimal", "group_by": ["household"], "window": month},
     )
     yield (
         "stores_and_labels",
