@@ -78,11 +78,12 @@ class KpiPublisher:
         unchanged: list[pl.DataFrame | None] = []  # closed before, and not changed since
         if self.closed_us != NEVER or self._begin():
             before_closed = self.closed_us
-            if self._again and open_windows:
-                unchanged.append(self._closed_again(before_closed, out))
+            asked = self._again and open_windows
             late = self.affected.of(self.plan, self._fresh, NEVER, before_closed)
             unchanged.append(self._silent_after(late, before_closed, watermark, out))
             frames = self._own_rows(late, watermark, upto, out, open_windows=open_windows)
+            if asked and all(frame is None or not frame.height for frame in frames):
+                unchanged.append(self._closed_again(before_closed, out))
         frames.append(self._other_rows(watermark))
         filled = [frame for frame in frames if frame is not None and frame.height]
         parts = [frame.with_columns(pl.lit("closed").alias("state")) for frame in unchanged if frame is not None]
