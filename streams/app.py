@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import gettempdir
@@ -82,7 +82,3 @@ class StreamApp(faust.App):
         consumer = self.consumer
         assert isinstance(consumer, Consumer)
         return consumer
-
-
-def topic_names(topics: Iterable[str]) -> frozenset[str]:
-    return frozenset(topics)

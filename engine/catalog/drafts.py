@@ -123,9 +123,3 @@ def described(path: Path) -> tuple[str, str]:
         subjects.append(f'{SUBJECTS[str(rest[0])]} "{rest[1]}"')
         rest = rest[2:]
     return " ".join(subjects), ".".join(str(step + 1) if isinstance(step, int) else step for step in rest)
-
-
-def text_of(whereabouts: Whereabouts, path: Path) -> object:
-    """The plain value at a path, as an editor would see it; None where there is none."""
-    node = whereabouts.find(path)[2]
-    return None if node is None else document.plain(node)

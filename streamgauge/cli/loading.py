@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.catalog.loader import Loaded
-from engine.catalog.model import Catalog, Kpi, Source
+from engine.catalog.model import Catalog, Source
 from streamgauge.catalog_files import CatalogUnreadable, read_catalog
 from streamgauge.cli.failures import refused, usage
 from streamgauge.cli.output import complain, warn
@@ -39,12 +39,6 @@ def source_of(catalog: Catalog, name: str) -> Source:
     if name not in catalog.sources:
         raise usage(f"catalog {catalog.name} has no source {name!r}; it has {', '.join(catalog.sources)}")
     return catalog.sources[name]
-
-
-def kpi_of(catalog: Catalog, name: str) -> Kpi:
-    if name not in catalog.kpis:
-        raise usage(f"catalog {catalog.name} has no KPI {name!r}; it has {', '.join(catalog.kpis)}")
-    return catalog.kpis[name]
 
 
 def counted(number: int, noun: str) -> str:
