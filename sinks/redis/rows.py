@@ -42,8 +42,15 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def ttl_ms(kpi: KpiFacts) -> int:
-    """Three times the window, at least 7 days."""
+    """What the catalog says with ``expires``; else three times the window, at least 7 days."""
+    if kpi.expires_us is not None:
+        return kpi.expires_us // 1000
     return max(3 * kpi.length_us // 1000, _WEEK_MS)
+
+
+def oldest_ms(kpi: KpiFacts) -> int | str:
+    """How far behind the newest window those in history may end; empty where only their number is bounded."""
+    return "" if kpi.expires_us is None else kpi.expires_us // 1000
 
 
 def order_text(sequence: int, end_us: int, progress: int, revision: int) -> str:
@@ -60,7 +67,7 @@ def arguments(
     name: str, kpi: KpiFacts, payload: bytes, *, history: int, kpi_history: int, updates: int
 ) -> tuple[str | int | bytes, ...]:
     """ARGV of ``write.lua``. The three caps: history entries of a series, and of the KPI, and updates of the KPI."""
-    return redis_prefix(name, kpi.name), ttl_ms(kpi), history, kpi_history, updates, payload
+    return redis_prefix(name, kpi.name), ttl_ms(kpi), history, kpi_history, updates, payload, oldest_ms(kpi)
 
 
 def payloads(rows: ValueRows, chunk: int) -> list[tuple[int, bytes]]:
@@ -132,7 +139,7 @@ def refill_arguments(
     name: str, kpi: KpiFacts, payload: bytes, *, history: int, kpi_history: int
 ) -> tuple[str | int | bytes, ...]:
     """ARGV of ``refill.lua``."""
-    return redis_prefix(name, kpi.name), ttl_ms(kpi), history, kpi_history, payload
+    return redis_prefix(name, kpi.name), ttl_ms(kpi), history, kpi_history, payload, oldest_ms(kpi)
 
 
 def refill_payload(series: dict[str, list[tuple[str, str]]]) -> bytes:

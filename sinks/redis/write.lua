@@ -2,13 +2,31 @@
 --
 -- KEYS: index, rank, newest, updates. The series' own keys share their hash tag, so they are in the same slot.
 -- ARGV: key prefix, TTL (ms), most history entries of a series, and of the KPI, most updates, MessagePack of
---   {names of the fields, rows}; row: {dims, order, window end (ms), score for the rank or '', open as '1' or '', json, field values}
+--   {names of the fields, rows}; row: {dims, order, window end (ms), score for the rank or '', open as '1' or '', json, field values},
+--   how far (ms) windows in history may end before the one that is written, or ''
 -- `order` is fixed-width text: definition sequence (20 digits), window end (20), progress (20), revision (10), joined by ':'.
 -- Returns how many rows were newer than what was there.
 local index, rank, newest_key, updates = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, ttl, updates_cap = ARGV[1], ARGV[2], ARGV[5]
 local WINDOW = 41 -- characters of `order` that tell the window: definition sequence and window end
 local names, rows = unpack(cmsgpack.unpack(ARGV[6]))
+local oldest_ms = tonumber(ARGV[7])
+
+-- Microseconds from the window end of one `order` to that of another; each half of the digits is exact in a number.
+local function between(earlier, later)
+  local high = tonumber(string.sub(later, 22, 31)) - tonumber(string.sub(earlier, 22, 31))
+  return high * 1e10 + tonumber(string.sub(later, 32, 41)) - tonumber(string.sub(earlier, 32, 41))
+end
+
+local function drop_expired(history, order)
+  while true do
+    local first = redis.call('XRANGE', history, '-', '+', 'COUNT', 1)[1]
+    if not first or between(first[2][2], order) <= oldest_ms * 1000 then
+      return
+    end
+    redis.call('XDEL', history, first[1])
+  end
+end
 
 local hset = {'HSET', false, 'order', false}
 for i, name in ipairs(names) do
@@ -56,6 +74,9 @@ for _, row in ipairs(rows) do
   if past then
     local history = prefix .. 'history:' .. dims
     redis.call('XADD', history, 'MAXLEN', '~', history_cap, '*', 'order', order, 'json', json)
+    if oldest_ms then
+      drop_expired(history, order)
+    end
     redis.call('PEXPIRE', history, ttl)
   end
   if newer or (past and window ~= string.sub(held, 1, WINDOW)) then

@@ -223,6 +223,35 @@ async def test_keys_live_three_windows_and_at_least_a_week(redis: Redis, address
         assert 7 * DAY_MS - 60_000 < await redis.pttl(key) <= 7 * DAY_MS
 
 
+@pytest.mark.parametrize("days", [2, 3 * 366])
+async def test_keys_live_as_long_as_the_catalog_says(redis: Redis, address: RedisAddress, days: int) -> None:
+    kept = replace(SALES, expires_us=days * 24 * HOUR_US)
+    async with RedisSink(NAME, address) as sink:
+        sink.offer(rows(row("A", revision=1), kpi=kept))
+        assert await sink.drained(10)
+        assert await sink.refill(render(rows(row("B", revision=1))), {"sales": kept}) == 1
+    keys = [key async for key in redis.scan_iter()]
+    assert len(keys) == 7  # current, index, rank, newest, updates, history of A and of B
+    for key in keys:
+        assert days * DAY_MS - 60_000 < await redis.pttl(key) <= days * DAY_MS
+
+
+async def test_history_is_not_kept_longer_than_the_catalog_says(redis: Redis, address: RedisAddress) -> None:
+    kept = replace(SALES, expires_us=2 * 24 * HOUR_US)
+    everything = [row("A", hour=hour, revision=1) for hour in range(60)]
+    async with RedisSink(NAME, address) as sink:
+        sink.offer(rows(*everything, kpi=kept))
+        assert await sink.drained(10)
+        written = await reading.history(redis, NAME, "sales", "region=A")
+        assert [value["window"]["end"][:13] for value in written][::48] == ["2026-11-23T11", "2026-11-25T11"]
+        assert len(written) == 49  # of windows that end 48 hours before the last one, and later
+        assert await sink.refill(render(rows(*everything))) == 0
+        await redis.delete(names.redis_history(NAME, "sales", "region=A"))
+        assert await sink.refill(render(rows(*everything))) == 1
+        assert await reading.history(redis, NAME, "sales", "region=A") == written
+        assert await sink.refill(render(rows(row("A", hour=3, revision=2)))) == 0  # revised, and gone by now
+
+
 async def test_all_keys_of_a_kpi_share_a_cluster_slot(redis: Redis, address: RedisAddress) -> None:
     await write(address, rows(row("A", revision=1), row("B", revision=1), row("C{x}")))
     assert len({key_slot(key) async for key in redis.scan_iter()}) == 1
