@@ -102,7 +102,6 @@ class SourcePartition:
         self.partition = partition
         self.partitions = partitions
         self.merge_partitions = merge_partitions
-        self.topic_id = topic_id
         self.epoch = epoch
         self._views = {view.id: _ViewState(view) for view in plan.of_source(source)}
         self._directories = {
@@ -124,9 +123,11 @@ class SourcePartition:
         self.resend: list[tuple[int, bytes, bytes]] = []
         found = recover(restored, epoch)
         self.manifest = found.manifest
+        self.topic_id = topic_id or (self.manifest.topic_id if self.manifest else "")  # not every broker tells
         self.offset = self.manifest.offset if self.manifest else 0
         self._floor = self.manifest.floor_us if self.manifest else NEVER
         self._flushed_us = self.manifest.highest_us if self.manifest else NEVER  # highest event time at the last flush
+        self._first_us = self.manifest.first_us if self.manifest else None  # of the first accepted event
         self._gap = False  # events were lost, and none came since
         self._restore(found)
         self._new: list[str] = []  # columns that the manifest does not know
@@ -267,6 +268,8 @@ class SourcePartition:
         for outcome in self._counts:
             self._counts[outcome] += getattr(admitted, outcome)
         if frame.height:
+            if self._first_us is None and self._flushed_us == NEVER:
+                self._first_us = int(frame["_time"][0])
             if self._gap:
                 self._incomplete(self._since, int(frame["_time"][0]))
                 self._gap = False
@@ -392,6 +395,7 @@ class SourcePartition:
             decision=self._former[1] if self._former else self._decision,
             since_us=self._since,
             epoch=self.epoch,
+            first_us=self._first_us,
         )
         key = record_key(MANIFEST, self.partition, 0, self.epoch)
         return Flush(state, partials, (key, encode(manifest)), self.heartbeat(progress), tombstones, self.offset)
@@ -426,6 +430,7 @@ class SourcePartition:
             empty=at_end and highest == NEVER,
             behind=not progress.at_end if progress.behind is None else progress.behind,
             since_us={name: since for name, since in self._since.items() if since != NEVER},
+            first_us=self._first_us if highest != NEVER else None,
         )
 
     def floor_is_due(self, progress: Progress) -> bool:

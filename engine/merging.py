@@ -62,6 +62,7 @@ class MergePartition:
         self.partition = partition
         self.partitions = partitions
         self.offset = 0
+        self.topic_id = ""  # Kafka's, of partials
         self._directories: dict[str, Directory] = {}
         self._stores: dict[str, PaneStore] = {}
         for view in plan.views:
@@ -112,6 +113,7 @@ class MergePartition:
 
     def _restore_manifest(self, manifest: MergeManifest) -> None:
         self.offset = manifest.offset
+        self.topic_id = manifest.topic_id
         for beat in manifest.heartbeats:
             self._hear(beat)
         for id_, time_us in manifest.published_us.items():
@@ -249,6 +251,7 @@ class MergePartition:
             closed_us={kpi.id: kpi.closed_us for kpi in self._kpis if kpi.closed_us != NEVER},
             merged_us=dict(self._merged),
             dropped_us={id_: store.dropped_us for id_, store in self._stores.items() if store.dropped_us > NEVER},
+            topic_id=self.topic_id,
         )
 
     def _watermark(self, kpi: KpiPlan) -> tuple[int, int]:

@@ -36,11 +36,12 @@ class Manifest(msgspec.Struct, frozen=True):
     offset: int
     highest_us: int  # highest accepted event time; NEVER where there was none
     floor_us: int
-    topic_id: str
+    topic_id: str  # as Kafka's tools show it; empty where the broker does not tell
     partitions: int
     decision: DecisionSettings
     since_us: dict[str, int]  # "view/column" -> history before this event time is missing
     epoch: int = 0
+    first_us: int | None = None  # of the first accepted event; None where there was none, or it is not known
     version: int = VERSION
 
 
@@ -61,6 +62,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     empty: bool = False  # at its end and never had an event: neutral
     behind: bool = False  # there is more to read than a flush holds
     since_us: dict[str, int] = {}
+    first_us: int | None = None  # as in the manifest
     version: int = VERSION
 
 
@@ -73,6 +75,7 @@ class MergeManifest(msgspec.Struct, frozen=True):
     closed_us: dict[str, int]  # KPI definition -> window end up to which windows were closed
     merged_us: dict[str, int]  # source -> merged watermark
     dropped_us: dict[str, int]  # view -> panes ending at or before this are gone
+    topic_id: str = ""  # of partials
     version: int = VERSION
 
 

@@ -29,6 +29,7 @@ from streams.fetching import Fetched
 from streams.parts import Parts
 from streams.producing import Pair, Place
 from streams.reading import TopicReader
+from streams.state_checks import check_source, check_topic
 from streams.tables import OwnedLog, assign, newest_records, write
 from streams.topics import blocks_changelog
 from streams.transport import Lag
@@ -39,10 +40,6 @@ PENDING_EVENTS = 200_000
 LITTLE = 5_000  # so many events more to read, or as many as came since the last flush: that is not being behind
 QUIET_SECONDS = 1.0  # heartbeats of a partition that has nothing
 _log = logging.getLogger(__name__)
-
-
-class StateLost(Exception):
-    """State and topic do not belong together any more; the message says how, and what can be done."""
 
 
 @dataclass(slots=True)
@@ -124,6 +121,11 @@ class Accumulate:
         """Go on with the partitions that nobody else had meanwhile: nobody wrote to their changelogs."""
         released, self._released = self._released, {}
         known = [owned for tp, owned in released.items() if tp in wanted]
+        if not known:
+            return set()
+        ids = await reader.topic_id_texts({owned.tp.topic for owned in known})
+        for owned in known:
+            check_topic(owned.tp.topic, owned.state.topic_id, ids.get(owned.tp.topic, ""))
         ends = await reader.ends([owned.log.tp for owned in known])
         again = {owned.tp: owned for owned in known if owned.log.untouched(ends[owned.log.tp])}
         self._owned.update(again)
@@ -141,13 +143,18 @@ class Accumulate:
         assigned = await assign(self._writer, keys, self._copies)
         tables = await newest_records(reader, {log: owned.end for log, owned in assigned.items()}, self._copies)
         topics = [TopicPartition(*tp) for tp in wanted]
+        ids = await reader.topic_id_texts({tp.topic for tp in wanted})
         starts, ends = await reader.starts(topics), await reader.ends(topics)
         committed = await self._consumer().committed_offsets(set(wanted))
         found: list[_Owned] = []
         for tp, log in logs.items():
             source = sources[tp.topic].name
-            state = await self._engine.run(self._restore(plan, source, tp, assigned[log].epoch, tables[log]))
-            _check(tp, state, committed[tp], starts[TopicPartition(*tp)], ends[TopicPartition(*tp)])
+            id_, end = ids.get(tp.topic, ""), ends[TopicPartition(*tp)]
+            state = await self._engine.run(self._restore(plan, source, tp, id_, assigned[log].epoch, tables[log]))
+            check_source(
+                tp, state.manifest, partitions=state.partitions, topic_id=id_, committed=committed[tp], end=end
+            )
+            _go_on(tp, state, starts[TopicPartition(*tp)])
             found.append(_Owned(tp, source, state, assigned[log], time.time(), expected=state.offset))
         made = [
             _Made(owned, owned.state.take_over(), _heartbeats(owned.state.heartbeat(Progress()), self._layout.merge))
@@ -172,7 +179,7 @@ class Accumulate:
         return [(partition, key, None) for partition in range(self._layout.merge)]
 
     def _restore(
-        self, plan: Plan, source: str, tp: TP, epoch: int, restored: list[TableRecord]
+        self, plan: Plan, source: str, tp: TP, topic_id: str, epoch: int, restored: list[TableRecord]
     ) -> Callable[[], SourcePartition]:
         return lambda: SourcePartition(
             plan,
@@ -180,6 +187,7 @@ class Accumulate:
             tp.partition,
             partitions=self._layout.sources[source],
             merge_partitions=self._layout.merge,
+            topic_id=topic_id,
             epoch=epoch,
             restored=restored,
         )
@@ -352,33 +360,12 @@ def _heartbeats(beat: Heartbeat, partitions: int) -> list[tuple[int, bytes, byte
     return [(partition, key, value) for partition in range(partitions)]
 
 
-def _check(tp: TP, state: SourcePartition, committed: int | None, start: int, end: int) -> None:
-    """Go on where the log begins, when it lost what comes next; raise StateLost when they do not fit (rule 4)."""
-    name = f"{tp.topic}[{tp.partition}]"
-    manifest = state.manifest
-    if manifest is None:
-        if committed:
-            raise StateLost(
-                f"{name}: offset {committed} is committed, but the state behind it is gone from the changelog; "
-                "restore the changelog, or delete the consumer group and all topics of this catalog to start anew"
-            )
+def _go_on(tp: TP, state: SourcePartition, start: int) -> None:
+    """From where the log begins, when it lost what comes next."""
+    if state.manifest is None:
         state.offset = max(state.offset, start)
-        return
-    if manifest.partitions != state.partitions:
-        raise StateLost(
-            f"{name}: the state is of a topic of {manifest.partitions} partitions, now it has {state.partitions}; "
-            "partitions cannot be added to a source that is being counted"
-        )
-    if committed is not None and committed > manifest.offset:
-        raise StateLost(
-            f"{name}: offset {committed} is committed, the state ends at {manifest.offset}: the changelog lacks records"
-        )
-    if manifest.offset > end:
-        raise StateLost(
-            f"{name}: the state ends at offset {manifest.offset}, the topic at {end}: was it deleted and made again?"
-        )
-    if start > manifest.offset:
-        _lost(tp, manifest.offset, start)
+    elif start > state.manifest.offset:
+        _lost(tp, state.manifest.offset, start)
         state.lost_history()
         state.offset = start
 

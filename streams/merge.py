@@ -21,16 +21,17 @@ from faust.types import TP
 
 from engine.merging import MergePartition, Publication
 from engine.plan import Plan
-from engine.records import MANIFEST, decode_merge_manifest, record_kind
+from engine.records import MANIFEST, MergeManifest, decode_merge_manifest, record_kind
 from engine.values import ValueRows
 from sinks import kafka
 from sinks.names import partials_topic, values_topic
-from streams.accumulate import StateLost, listed
+from streams.accumulate import listed
 from streams.fetching import Fetched, Record
 from streams.local_copies import LocalCopies
 from streams.parts import Parts
 from streams.producing import Pair, Place
 from streams.reading import TopicReader
+from streams.state_checks import check_partials, check_topic
 from streams.tables import FencedTable, OwnedLog, assign, newest_records, write
 from streams.topics import windows_changelog
 
@@ -128,6 +129,11 @@ class Merge:
         """Go on with the partitions that nobody else had meanwhile: nobody wrote to their changelogs."""
         released, self._released = self._released, {}
         known = [owned for tp, owned in released.items() if tp in wanted and owned.state.plan is plan]
+        if not known:
+            return set()
+        id_ = (await reader.topic_id_texts([self._partials])).get(self._partials, "")
+        for owned in known:
+            check_topic(self._partials, owned.state.topic_id, id_)
         ends = await reader.ends([owned.log.tp for owned in known])
         for owned in known:
             if owned.log.untouched(ends[owned.log.tp]):
@@ -153,25 +159,27 @@ class Merge:
         topics = {tp: TopicPartition(*tp) for tp in wanted}
         ends = await reader.ends(list(topics.values()))
         committed = await self._consumer().committed_offsets(set(wanted))
-        offsets = {tp: _manifest_offset(states[tp]) for tp in wanted}
-        for tp, offset in offsets.items():
-            _check(tp, offset, committed[tp], ends[topics[tp]])
-        partials = await newest_records(
-            reader, {topics[tp]: offset or 0 for tp, offset in offsets.items()}, self._copies
-        )
+        id_ = (await reader.topic_id_texts([self._partials])).get(self._partials, "")
+        upto: dict[TopicPartition, int] = {}
+        for tp in wanted:
+            manifest = _manifest(states[tp])
+            check_partials(tp, manifest, topic_id=id_, committed=committed[tp], end=ends[topics[tp]])
+            upto[topics[tp]] = manifest.offset if manifest else 0
+        partials = await newest_records(reader, upto, self._copies)
         for tp, log in logs.items():
             records = [(key, value) for key, value, _ in partials[topics[tp]]]
-            state = await self._engine.run(self._restore(plan, tp, states[tp], records))
+            state = await self._engine.run(self._restore(plan, tp, id_, states[tp], records))
             self._owned[tp] = _Owned(tp, state, assigned[log], fenced[tp], ends[topics[tp]])
         blocks = sum(len(records) for records in partials.values())
         _log.info("%s: recovered %d blocks in %.1f s", listed(wanted), blocks, self._clock() - began)
 
     def _restore(
-        self, plan: Plan, tp: TP, states: dict[bytes, bytes], partials: list[tuple[bytes, bytes]]
+        self, plan: Plan, tp: TP, topic_id: str, states: dict[bytes, bytes], partials: list[tuple[bytes, bytes]]
     ) -> Callable[[], MergePartition]:
         def restore() -> MergePartition:
             state = MergePartition(plan, tp.partition, self._partitions)
             state.restore(states.items(), partials)
+            state.topic_id = topic_id or state.topic_id
             return state
 
         return restore
@@ -312,24 +320,5 @@ class Merge:
         return bool(content) or now - part.owned.kept >= MANIFEST_SECONDS
 
 
-def _manifest_offset(states: dict[bytes, bytes]) -> int | None:
-    for key, value in states.items():
-        if record_kind(key) == MANIFEST:
-            return decode_merge_manifest(value).offset
-    return None
-
-
-def _check(tp: TP, offset: int | None, committed: int | None, end: int) -> None:
-    """Raise StateLost when the state and the topic do not fit (protocol rule 4)."""
-    name = f"{tp.topic}[{tp.partition}]"
-    if offset is None and committed:
-        raise StateLost(
-            f"{name}: offset {committed} is committed, but the state behind it is gone from the windows' changelog; "
-            "restore it, or delete the consumer group and all topics of this catalog to start anew"
-        )
-    if committed is not None and offset is not None and committed > offset:
-        raise StateLost(f"{name}: offset {committed} is committed, but the state ends at {offset}")
-    if offset is not None and offset > end:
-        raise StateLost(
-            f"{name}: the state ends at offset {offset}, the topic at {end}: was it deleted and made again?"
-        )
+def _manifest(states: dict[bytes, bytes]) -> MergeManifest | None:
+    return next((decode_merge_manifest(value) for key, value in states.items() if record_kind(key) == MANIFEST), None)

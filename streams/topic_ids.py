@@ -5,12 +5,14 @@ aiokafka asks in versions of the protocol that do not know them yet.
 
 from __future__ import annotations
 
+import base64
+import random
 import uuid
 from collections.abc import Collection
 from io import BytesIO
 from typing import Any
 
-from aiokafka.errors import NodeNotReadyError, NoError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, NodeNotReadyError, NoError
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
@@ -97,12 +99,29 @@ class _Metadata(Request[_MetadataStruct]):
 
 
 async def topic_ids(client: Any, topics: Collection[str]) -> dict[str, bytes]:
-    """The id of each topic, by its name; those without are left out: old brokers give none. Raises KafkaError."""
-    node = client.get_random_node()
-    if node is None:
-        raise NodeNotReadyError("no broker is known")
-    try:
-        response = await client.send(node, _Metadata(sorted(topics)))
-    except NotImplementedError:  # so old a broker
-        return {}
-    return {found[1]: found[2].bytes for found in response.topics if found[0] == NoError.errno and found[2] != _UNKNOWN}
+    """The id of each topic, by its name; those without are left out: old brokers give none.
+
+    Raises KafkaError when none of the brokers answers.
+    """
+    nodes = [broker.nodeId for broker in client.cluster.brokers()]
+    random.shuffle(nodes)
+    failed: KafkaError = NodeNotReadyError("no broker is known")
+    for node in nodes:
+        try:
+            response = await client.send(node, _Metadata(sorted(topics)))
+        except (NotImplementedError, IncompatibleBrokerVersion):  # so old a broker
+            return {}
+        except KafkaError as error:
+            failed = error
+        else:
+            return {
+                found[1]: found[2].bytes
+                for found in response.topics
+                if found[0] == NoError.errno and found[2] != _UNKNOWN
+            }
+    raise failed
+
+
+def topic_id_text(raw: bytes) -> str:
+    """As Kafka's own tools show it."""
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

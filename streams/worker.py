@@ -23,7 +23,7 @@ from sinks.names import consumer_group, partials_topic, values_topic
 from sinks.prometheus import EngineMetrics, PrometheusSink
 from sinks.redis.connection import RedisAddress
 from sinks.redis.sink import RedisSink
-from streams.accumulate import Accumulate, StateLost, listed
+from streams.accumulate import Accumulate, listed
 from streams.app import KafkaSettings, StreamApp
 from streams.dead_letters import TooManyDeadLetters
 from streams.definitions import Definitions
@@ -38,6 +38,7 @@ from streams.producing import BulkWriter
 from streams.reading import topic_reader
 from streams.refill import refilling
 from streams.security import KafkaSecurity
+from streams.state_checks import StateLost
 from streams.topics import TopicsDiffer, blocks_changelog, check_topics, windows_changelog
 
 STOP_SECONDS = 7.0

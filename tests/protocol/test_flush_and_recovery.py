@@ -248,6 +248,22 @@ def test_rule_04_a_final_pane_is_deleted_from_the_table_behind_the_manifest_whos
     assert T0 // HOUR not in {BlockKey.unpack(key).pane for key, value in newest.items() if value is not None}
 
 
+def test_rule_04_the_manifest_keeps_the_topics_id(plan: Plan) -> None:
+    """Also where the broker asked last did not tell; one that none had gets it at the next assignment."""
+
+    def owner(topic_id: str, before: Flush | None) -> SourcePartition:
+        restored = [(*before.manifest, 0)] if before else []
+        return SourcePartition(
+            plan, "orders", 0, partitions=1, merge_partitions=1, topic_id=topic_id, epoch=1, restored=restored
+        )
+
+    flush, kept = None, []
+    for topic_id in ("", "Zx0s1XJ2QnK0yCXM0p0Fxg", ""):
+        flush = owner(topic_id, flush).take_over()
+        kept.append(decode_manifest(flush.manifest[1]).topic_id)
+    assert kept == ["", "Zx0s1XJ2QnK0yCXM0p0Fxg", "Zx0s1XJ2QnK0yCXM0p0Fxg"]
+
+
 def test_rule_04_lost_events_are_told_of(plan: Plan) -> None:
     rig = Rig(plan, partitions=1)
     rig.send(0, [order(T0)])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 MakeTopic = Callable[..., Awaitable[str]]
@@ -33,3 +34,29 @@ async def eventually(met: Callable[[], Awaitable[bool]], seconds: float = 20) ->
     async with asyncio.timeout(seconds):
         while not await met():
             await asyncio.sleep(0.1)
+
+
+async def delete_topic(brokers: str, topic: str) -> None:
+    """Returns once it is gone."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+        await eventually(lambda: _is_listed(admin, topic, False))
+    finally:
+        await admin.close()
+
+
+async def create_topic(brokers: str, topic: str) -> None:
+    """Of one partition; returns once it is there."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic, 1, 1)])
+        await eventually(lambda: _is_listed(admin, topic, True))
+    finally:
+        await admin.close()
+
+
+async def _is_listed(admin: AIOKafkaAdminClient, topic: str, wanted: bool) -> bool:
+    return (topic in await admin.list_topics()) is wanted

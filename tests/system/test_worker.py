@@ -16,7 +16,7 @@ from aiokafka.structs import TopicPartition
 from redis.asyncio import Redis
 
 from streamgauge.services import embedded_services, free_port
-from tests.streams.reading import read_all
+from tests.streams.reading import delete_topic, read_all
 from tests.system.workers import MINUTE, T0, Shop, open_shop, orders
 
 pytestmark = pytest.mark.system
@@ -231,34 +231,29 @@ async def test_what_is_missing_at_the_start_is_one_message(shop: Shop, missing: 
         assert len(lines) == 1
 
 
-async def _make_anew(shop: Shop, topic: str) -> None:
-    """Delete a topic; make it, and whatever else is missing, again."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=shop.kafka)
-    await admin.start()
-    await admin.delete_topics([topic])
-    async with asyncio.timeout(15):
-        while topic in await admin.list_topics():
-            await asyncio.sleep(0.05)
-    await admin.close()
-    await shop.make_topics()
-
-
 @pytest.mark.parametrize(
-    ("topic", "message"),
+    ("topic", "refilled", "message"),
     [
-        ("{}-blocks-orders-changelog", "the state behind it is gone"),
-        ("{}-windows-changelog", "the state behind it is gone"),
-        ("{}.orders", "was it deleted and made again?"),
+        ("{}-blocks-orders-changelog", False, "the state behind it is gone"),
+        ("{}-windows-changelog", False, "the state behind it is gone"),
+        ("{}.partials", False, "was deleted and made again"),
+        ("{}.orders", False, "was deleted and made again"),
+        ("{}.orders", True, "was deleted and made again"),
     ],
 )
-async def test_topics_that_do_not_fit_the_state_end_the_worker(shop: Shop, topic: str, message: str) -> None:
-    """Rule 4."""
+async def test_rule_04_topics_that_do_not_fit_the_state_end_the_worker(
+    shop: Shop, topic: str, refilled: bool, message: str
+) -> None:
+    """``refilled``: with as many events as before and more, so that the offsets tell nothing."""
     with shop.worker() as worker:
         await worker.ready()
         await shop.send(orders(500))
         await shop.until(lambda: shop.seen > 0)
         assert (await worker.end())[0] == 0
-    await _make_anew(shop, topic.format(shop.name))
+    await delete_topic(shop.kafka, topic.format(shop.name))
+    await shop.make_topics()
+    if refilled:
+        await shop.send(orders(1000))
     with shop.worker() as worker:
         assert await worker.ended() == 1
         assert message in worker.log.read_text().splitlines()[-1]
