@@ -107,6 +107,72 @@ def test_rule_19_a_changed_owner_publishes_nothing_again() -> None:
     assert len({str(value["window"]) for value in closed}) == len(closed)
 
 
+COMPARED = "  turnover: {metric: revenue, window: {type: tumble, size: 2h}, compare: {offset_window: 2h}}\n"
+GROWTH = f"  growth: {{type: derived, expr: big / big@1h, window: {HOURLY}}}\n"
+ALL = BIG.replace("LIMIT", "0")
+
+
+def hours_of(rig: Rig, hours: range) -> None:
+    """One order of 1 an hour on each partition, at minute 30."""
+    for hour in hours:
+        for p in range(rig.partitions):
+            rig.send(p, [order(T0 + hour * HOUR + HOUR // 2)])
+            rig.flush(p)
+        rig.publish()
+
+
+def changes(rig: Rig, kpi: str, ends: tuple[int, ...]) -> list[object]:
+    """``compare`` of the windows that end so many hours after T0."""
+    found = rig.newest(kpi)
+    return [found["", end(hour)]["compare"] for hour in ends]
+
+
+@pytest.mark.parametrize("merges", [1, 3])
+def test_no_change_is_told_against_a_window_that_begins_before_the_first_event(merges: int) -> None:
+    """It may have been filled before anything was counted: what it holds says nothing about that."""
+    rig = Rig(planned(shop(COMPARED)), partitions=2, merges=merges)
+    hours_of(rig, range(1, 5))
+    for p in range(2):
+        rig.restart(p)
+    for p in range(merges):
+        rig.restart_merge(p)
+    hours_of(rig, range(5, 9))
+    assert changes(rig, "turnover", (2, 4, 6, 8)) == [
+        None,
+        {"value": 2, "change": None},
+        {"value": 4, "change": 0},
+        {"value": 4, "change": 0},
+    ]
+
+
+def test_rule_19_no_change_is_told_against_a_window_with_incomplete_history() -> None:
+    kpis = SALES + COMPARED.replace("revenue", "big")
+    rig = Rig(planned(shop(SALES)), partitions=2)
+    hours_of(rig, range(3))
+    rig.plan = planned(shop(kpis, metrics=ALL))
+    for p in range(2):
+        rig.restart(p)
+    rig.restart_merge()
+    hours_of(rig, range(3, 9))
+    found = rig.newest("turnover")
+    reasons = [found["", end(hour)]["reason"] for hour in (4, 6, 8)]
+    assert reasons == ["incomplete_history", None, None]
+    assert changes(rig, "turnover", (6, 8)) == [{"value": 2, "change": None}, {"value": 4, "change": 0}]
+
+
+def test_rule_19_a_value_that_is_computed_from_an_earlier_window_too_says_that_its_history_is_incomplete() -> None:
+    rig = Rig(planned(shop(SALES)), partitions=2)
+    hours_of(rig, range(3))
+    rig.plan = planned(shop(SALES + GROWTH, metrics=ALL))
+    for p in range(2):
+        rig.restart(p)
+    rig.restart_merge()
+    hours_of(rig, range(3, 7))
+    found = rig.newest("growth")
+    told = [(found["", end(hour)]["value"], found["", end(hour)]["reason"]) for hour in (4, 5)]
+    assert told == [(None, "incomplete_history"), (1, None)]
+
+
 def test_rule_19_a_longer_window_that_reaches_back_to_what_was_dropped_says_so() -> None:
     rig = Rig(planned(shop(SALES, lateness="1h")), partitions=1)
     for hour in range(12):
