@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from streamgauge.services import free_port
 from tests.bench.collecting import Decode, Reading
 from tests.bench.orders import REGIONS, By
 
@@ -197,7 +198,6 @@ class Streamgauge:
     parts: tuple[str, ...] = ("count", "sum")
     workers: int = 1
     redis: bool = False  # a Kafka Streams job writes to Kafka only
-    first_port: int = 19_108
 
     def out(self, setting: Setting) -> str:
         return f"{setting.name}.values"
@@ -212,9 +212,12 @@ class Streamgauge:
     def commands(self, setting: Setting) -> Sequence[tuple[Sequence[str], Mapping[str, str]]]:
         given = ("--brokers", setting.brokers, *(("--redis", setting.redis) if self.redis else ()))
         command = (*streamgauge(), "worker", str(self._catalog(setting)), *given)
+        ports: list[int] = []
+        for _ in range(self.workers):
+            ports.append(free_port(0, frozenset(ports)))
         return [
-            ((*command, "--data-dir", str(setting.folder / f"worker-{n}"), "--port", str(self.first_port + n)), {})
-            for n in range(self.workers)
+            ((*command, "--data-dir", str(setting.folder / f"worker-{n}"), "--port", str(port)), {})
+            for n, port in enumerate(ports)
         ]
 
     def decode(self, setting: Setting) -> Decode:
