@@ -26,7 +26,7 @@ from sinks.redis.sink import RedisSink
 from streams.accumulate import Accumulate, listed
 from streams.app import KafkaSettings, StreamApp
 from streams.dead_letters import TooManyDeadLetters
-from streams.definitions import Definitions
+from streams.definitions import Definitions, OldCatalog
 from streams.engine_thread import EngineThread
 from streams.fetching import BatchedTopics
 from streams.health import Health, PortTaken, health_server
@@ -51,10 +51,6 @@ DRAIN_SECONDS = 1.0  # what Redis gets for what still waits, when the worker end
 _log = logging.getLogger(__name__)
 
 Files = Sequence[tuple[str, str]]
-
-
-class OldCatalog(Exception):
-    """A newer catalog of the same name is in use; the message says what to do."""
 
 
 class WorkerCrashed(Exception):
@@ -91,6 +87,7 @@ class WorkerSettings:
     session_timeout: float = 10.0
     rebalance_timeout: float = 30.0
     local_copies: bool = False
+    roll_back_from: str | None = None  # the id of the newest catalog, where this one was replaced by it
 
 
 def run_worker(settings: WorkerSettings) -> None:
@@ -156,7 +153,13 @@ class _Worker:
             writer = await stack.enter_async_context(
                 BulkWriter(settings.brokers, settings.security, timeout=kafka.write_timeout)
             )
-            self._definitions = Definitions(catalog.name, settings.files, settings.brokers, settings.security)
+            self._definitions = Definitions(
+                catalog.name,
+                settings.files,
+                settings.brokers,
+                settings.security,
+                roll_back_from=settings.roll_back_from,
+            )
             await self._definitions.register(writer)
             topics = [source.topic for source in catalog.sources.values()]
             partials = partials_topic(catalog.name)
@@ -178,7 +181,10 @@ class _Worker:
             port = await stack.enter_async_context(
                 health_server(self._health, exposition, settings.host, settings.port)
             )
-            _log.info("catalog %s: metrics and health at http://%s:%d", catalog.name, settings.host, port)
+            _log.info(
+                "catalog %s (%s): metrics and health at http://%s:%d",
+                catalog.name, self._definitions.id, settings.host, port,
+            )  # fmt: skip
             await self._work(app, redis)
             if redis is not None and self._failure is None:
                 await redis.drained(DRAIN_SECONDS)
@@ -250,11 +256,6 @@ class _Worker:
     async def _recover(self) -> None:
         assigned: set[TP] = set(self._app.batch_consumer.assignment())
         sequence = await self._definitions.sequence()
-        if sequence is None:
-            raise OldCatalog(
-                f"catalog {self._catalog.name}: another catalog of this name was started later than this one; "
-                "start this worker again, with the newest catalog"
-            )
         if self._plan is None or self._plan[0] != sequence:
             self._plan = sequence, plan_catalog(self._catalog, sequence)
         plan = self._plan[1]

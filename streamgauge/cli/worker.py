@@ -56,6 +56,15 @@ def worker(
             metavar="memory|rocksdb",
         ),
     ] = Store.MEMORY,
+    roll_back_from: Annotated[
+        str | None,
+        option(
+            "roll-back-from",
+            "Go back to this catalog, which was in use before: ID is that of the one in use now, as the refusal says.",
+            metavar="ID",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Fold events into values: one worker of as many as there are partitions.
 
@@ -91,6 +100,7 @@ def worker(
         port=port,
         flush_interval=flush_interval,
         local_copies=store is Store.ROCKSDB,
+        roll_back_from=roll_back_from,
     )
     with reaching_kafka(kafka):
         try:

@@ -215,6 +215,31 @@ async def test_a_newer_catalog_elsewhere_ends_a_worker_at_its_next_assignment(sh
             await new.ready()
 
 
+async def test_a_worker_with_a_replaced_catalog_is_refused_unless_it_is_to_go_back(shop: Shop) -> None:
+    text = shop.catalog.read_text()
+    with shop.worker() as first:
+        await first.ready()
+        assert (await first.end())[0] == 0
+    shop.catalog.write_text(text.replace("size: 5m", "size: 10m"))
+    with shop.worker() as newest:
+        await newest.ready()
+        shop.catalog.write_text(text)
+        with shop.worker() as stale:
+            assert await stale.ended() == 1
+            said = stale.log.read_text().splitlines()[-1]
+            assert "has been replaced by a newer one" in said
+            assert "Traceback" not in stale.log.read_text()
+        assert newest.get("/readyz")[0] == 200  # and did not so much as notice
+        *_, option, id_ = said.split()
+        with shop.worker(option, id_) as back:
+            assert await newest.ended() == 1
+            await back.ready()
+            await shop.send(orders(500))
+            await shop.finish()
+            await shop.until_right()
+            assert (await back.end())[0] == 0
+
+
 @pytest.mark.parametrize(
     ("missing", "code", "message"),
     [("brokers", 3, "Kafka cannot be reached"), ("topics", 1, "run `streamgauge topics` first")],
