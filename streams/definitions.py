@@ -89,6 +89,11 @@ class Definitions:
             )
         return known.sequence
 
+    async def replaced_by(self) -> str | None:
+        """The id of the newest, where ours was in use and has been replaced."""
+        known = await self._read()
+        return known.newest if self.id in known.earlier else None
+
     async def register(self, writer: BulkWriter) -> int:
         """Make our text the newest, unless it is; its sequence.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engine.catalog.model import Catalog
 from sinks.names import METRICS_PATH
+from streamgauge.catalog_files import catalog_texts
 from streamgauge.cli.output import say, warn
 from streamgauge.demo.events import Sending, kept_lines, retail_source, send_lines
 from streamgauge.demo.show import Show
@@ -17,6 +18,7 @@ from streamgauge.demo.waiting import done_unless
 from streamgauge.demo.worker_process import running_worker
 from streamgauge.services import embedded_services, free_port
 from streamgauge.settings import kafka_address, redis_address
+from streams.definitions import Definitions
 from streams.topics import ensure_topics
 
 PARTITIONS = 2
@@ -56,10 +58,12 @@ async def run(catalog: Catalog, wanted: Wanted) -> None:
         kafka, address = kafka_address(services.kafka, environment={}), redis_address(services.redis, environment={})
         say(f"Kafka is at {services.kafka}, Valkey at {services.redis}")
         await ensure_topics(catalog, services.kafka, kafka.security, partitions=PARTITIONS, replication=1, create=True)
+        definitions = Definitions(catalog.name, catalog_texts(wanted.catalog), services.kafka, kafka.security)
+        replaced_by = await definitions.replaced_by()  # whoever undoes an edit wants just that, in a demo
         port = free_port(wanted.metrics_port)
         if port != wanted.metrics_port and wanted.metrics_port:
             warn(f"port {wanted.metrics_port} is taken, the worker listens on {port}")
-        with running_worker(wanted.catalog, kafka, address, wanted.folder, port) as worker:
+        with running_worker(wanted.catalog, kafka, address, wanted.folder, port, replaced_by) as worker:
             if not await done_unless(stop, worker.wait_until_ready()):
                 return
             say(f"the worker is ready; metrics at {worker.address}{METRICS_PATH}, log in {worker.log}")

@@ -73,7 +73,7 @@ class Worker:
 
 @contextmanager
 def running_worker(
-    catalog: Path, kafka: KafkaAddress, redis: RedisAddress, folder: Path, port: int
+    catalog: Path, kafka: KafkaAddress, redis: RedisAddress, folder: Path, port: int, roll_back_from: str | None
 ) -> Iterator[Worker]:
     """`streamgauge worker` as a child that never outlives this process; ends it gracefully."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,6 +81,7 @@ def running_worker(
     command = [
         sys.executable, "-m", "streamgauge", "worker", str(catalog), "--brokers", kafka.brokers, "--redis", redis.url,
         "--data-dir", str(folder), "--port", str(port),
+        *(("--roll-back-from", roll_back_from) if roll_back_from else ()),
     ]  # fmt: skip
     with log.open("wb") as output:
         process = subprocess.Popen(

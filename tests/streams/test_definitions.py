@@ -66,6 +66,7 @@ async def test_a_text_that_was_replaced_comes_back_only_where_that_is_asked_for(
         with pytest.raises(OldCatalog, match=f"--roll-back-from {three.id}"):
             await catalog("one", roll_back_from=two.id).register(writer)  # of another time
     assert await three.sequence() == 2
+    assert [await catalog(text).replaced_by() for text in ("one", "three", "four")] == [three.id, None, None]
     back = catalog("one", roll_back_from=three.id)
     assert await back.register(writer) == 3
     assert await back.register(writer) == 3
