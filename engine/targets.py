@@ -79,7 +79,7 @@ def _each_judged(frame: pl.DataFrame, kpi: Kpi, held: list[tuple[Objective, _Bou
                 continue
             value = _decimal(values[i])
             targets[i] = bounds.target(value)
-            distances[i] = bounds.distance(value) if value is not None else reasons[i] or "no value"
+            distances[i] = bounds.distance(value, values[i]) if value is not None else reasons[i] or "no value"
             statuses[i] = bounds.judge(value) if value is not None and not unfinished[i] else None
             break
     texts = {"target": targets, "status": statuses, "status_reason": distances}
@@ -132,17 +132,17 @@ class _Bounds:
         upper_is_nearer = value is not None and float(value) > float(self.lower + self.upper) / 2
         return _digits(self.upper if upper_is_nearer else self.lower)
 
-    def distance(self, value: Decimal) -> str:
-        """How far the value is from the bound, as `_distance`."""
+    def distance(self, value: Decimal, text: str) -> str:
+        """How far the value, shown as ``text``, is from the bound, as `_distance`."""
         lower, upper, number = self.lower, self.upper, float(value)
         if lower is None or upper is None:
             target = lower if lower is not None else upper
             assert target is not None
-            return "on target" if number == float(target) else _text_from(value, target, "target")
+            return "on target" if number == float(target) else _text_from(value, text, target, "target")
         if number < float(lower):
-            return _text_from(value, lower, _digits(lower))
+            return _text_from(value, text, lower, _digits(lower))
         if number > float(upper):
-            return _text_from(value, upper, _digits(upper))
+            return _text_from(value, text, upper, _digits(upper))
         return f"within {_digits(lower)} to {_digits(upper)}"
 
 
@@ -223,7 +223,7 @@ def _distance(value: pl.Expr, bounds: _Bounds) -> pl.Expr:
 def _from(value: pl.Expr, bound: Decimal, name: str) -> pl.Expr:
     side = pl.when(value > float(bound)).then(pl.lit(f" above {name}")).otherwise(pl.lit(f" below {name}"))
     if bound == 0:
-        return pl.concat_str(pl.col("value").str.strip_chars_start("-"), side)
+        return pl.concat_str(pl.col("value").str.strip_prefix("-"), side)
     tenths = ((value - float(bound)).abs() * _tenths_per_unit(bound)).clip(0, _MOST_SHOWN * 10 + 1)
     whole = tenths.round(0, mode="half_to_even").cast(pl.Int64)
     shown = pl.concat_str((whole // 10).cast(pl.String), pl.lit("."), (whole % 10).cast(pl.String), pl.lit(" %"))
@@ -236,11 +236,11 @@ def _tenths_per_unit(bound: Decimal) -> float:
     return 1000 / abs(float(bound))
 
 
-def _text_from(value: Decimal, bound: Decimal, name: str) -> str:
+def _text_from(value: Decimal, text: str, bound: Decimal, name: str) -> str:
     """What `_from` says of one value, to the letter."""
     side = f" {'above' if float(value) > float(bound) else 'below'} {name}"
     if bound == 0:
-        return f"{abs(value):f}{side}"
+        return f"{text.removeprefix('-')}{side}"
     tenths = abs(float(value) - float(bound)) * _tenths_per_unit(bound)
     if tenths < _LEAST_SHOWN * 10:
         return f"less than 0.1 %{side}"
