@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Context, Decimal
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
 import polars as pl
 
-from engine.aggregations.numerals import plain, quotient
+from engine.aggregations import number_text
 from engine.catalog.model import Offset
 from engine.event_time import NEVER
 from engine.event_time.windows import Spans
@@ -24,7 +24,6 @@ from engine.plan import Column, KpiPlan, Term
 from engine.series import OTHER
 
 KEYS = ["w", "bucket", "h"]
-_ALL_DIGITS = Context(prec=400)
 
 
 TermKey = tuple[str, Offset | None]  # view id, offset
@@ -228,6 +227,8 @@ class KpiEvaluator:
         derived = self.plan.derived
         names = [(term.metric.name, term.offset) for term in self.plan.terms]
         divides = derived is None or derived.divides
+        kinds = {term.column.value_type.kind for term in self.plan.terms if term.column.value_type is not None}
+        doubles = "number" in kinds
         for row in range(height):
             parts = [column[row] for column in numbers]
             try:
@@ -239,22 +240,9 @@ class KpiEvaluator:
                 values.append(None)
                 reasons.append("zero_denominator")
                 continue
-            values.append(None if value is None else number_text(value, divided=divides))
+            values.append(None if value is None else number_text(value, divided=divides, doubles=doubles))
             reasons.append("no_data" if value is None else None)
         return values, reasons
-
-
-def number_text(value: Fraction, *, divided: bool) -> str:
-    """All digits of what was only added and multiplied; 12 significant digits, half even, of a quotient (catalog.md,
-    Exact forms).
-    """
-    denominator = value.denominator
-    for factor in (2, 5):
-        while denominator % factor == 0:
-            denominator //= factor
-    if divided or denominator != 1:
-        return quotient(value.numerator, value.denominator)
-    return plain(_ALL_DIGITS.divide(Decimal(value.numerator), Decimal(value.denominator)))
 
 
 def _ratio(numerator: Fraction | None, denominator: Fraction | None) -> Fraction | None:

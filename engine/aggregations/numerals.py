@@ -51,24 +51,23 @@ def square_root(numerator: int, denominator: int) -> str:
     return quotient(2 * root + rest, 2 * denominator * 10**digits)
 
 
-def number_text(value: Fraction, *, divided: bool) -> str:
-    """A ratio or derived value: a quotient to 12 significant digits, anything else with all its digits.
-
-    Sums of doubles are counts of 2^-40: what has more than 18 binary digits of fraction and none of a decimal is
-    taken for one, and shown like one.
+def number_text(value: Fraction, *, divided: bool, doubles: bool) -> str:
+    """A ratio or derived value: a quotient to 12 significant digits, what sums of doubles are in as `double_sum`,
+    anything else with all its digits.
     """
     numerator, denominator = value.numerator, value.denominator
     if divided:
         return quotient(numerator, denominator)
-    twos = (denominator & -denominator).bit_length() - 1
-    rest, fives = denominator >> twos, 0
-    while rest % 5 == 0:
-        rest, fives = rest // 5, fives + 1
+    if doubles:
+        return double_sum(numerator, denominator)
+    digits, rest = 0, denominator
+    while rest % 10 == 0:
+        rest, digits = rest // 10, digits + 1
+    for factor in (2, 5):
+        while rest % factor == 0:
+            rest, digits = rest // factor, digits + 1
     if rest != 1:
         return quotient(numerator, denominator)
-    if fives == 0 and twos > 18:  # more than a decimal of 18 digits has
-        return double_sum(numerator, denominator)
-    digits = max(twos, fives)
     return plain(Decimal(int_text(numerator * 10**digits // denominator, digits)))
 
 

@@ -68,6 +68,14 @@ def test_rule_17_sums_of_doubles_do_not_depend_on_batches_order_or_partitions(
     assert abs(Fraction(str(one)) - exact) <= max(Fraction(1, 2 * 10**12), abs(exact) * Fraction(5, 10**15))
 
 
+def test_rule_17_what_is_made_of_a_sum_of_doubles_has_the_digits_of_a_sum_of_doubles() -> None:
+    """Not the forty binary digits that it is scaled to."""
+    kpis = "  both: {type: derived, expr: total + revenue, window: {type: tumble, size: 1h}}\n"
+    plan = planned(shop(kpis, metrics=METRICS))
+    events = [order(T0, amount=0.1, ratio=0.1), order(T0 + 1, amount=1.2, ratio=0.53)]
+    assert closed(events, plan=plan)["both"] == Decimal("1.93")
+
+
 @pytest.mark.parametrize("number", [2.0**80, -(2.0**80), float("inf"), float("nan")])
 def test_rule_17_doubles_beyond_what_is_summed_are_invalid(number: float) -> None:
     rig = Rig(PLAN, partitions=1)

@@ -62,20 +62,24 @@ def test_roots_are_rounded_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "divided", "text"),
+    ("value", "divided", "doubles", "text"),
     [
-        (Fraction(1, 3), True, "0.333333333333"),
-        (Fraction(123456789012345678, 100), False, "1234567890123456.78"),
-        (Fraction(123456789012345678, 100), True, "1234567890120000"),
-        (Fraction(10), False, "10"),
-        (Fraction(1, 3), False, "0.333333333333"),
-        (Fraction(329853488333, 2**40), False, "0.3"),
-        (Fraction(0), False, "0"),
-        (Fraction(-5, 8), False, "-0.625"),
+        (Fraction(1, 3), True, False, "0.333333333333"),
+        (Fraction(123456789012345678, 100), False, False, "1234567890123456.78"),
+        (Fraction(123456789012345678, 100), True, False, "1234567890120000"),
+        (Fraction(10), False, False, "10"),
+        (Fraction(1, 3), False, False, "0.333333333333"),
+        (Fraction(1, 2**20), False, False, "0.00000095367431640625"),  # a product of decimals: all digits
+        (Fraction(1, 2**20 * 5**18), False, False, "0.00000000000000000025"),
+        (Fraction(329853488333, 2**40), False, True, "0.3"),
+        (Fraction(329853488333, 2**40) + Fraction(1, 10), False, True, "0.4"),
+        (Fraction(1, 3), True, True, "0.333333333333"),
+        (Fraction(0), False, False, "0"),
+        (Fraction(-5, 8), False, False, "-0.625"),
     ],
 )
-def test_derived_values(value: Fraction, divided: bool, text: str) -> None:
-    assert number_text(value, divided=divided) == text
+def test_derived_values(value: Fraction, divided: bool, doubles: bool, text: str) -> None:
+    assert number_text(value, divided=divided, doubles=doubles) == text
 
 
 def test_doubles_are_as_short_as_they_can_be() -> None:
