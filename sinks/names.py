@@ -65,34 +65,24 @@ def redis_prefix(name: str, kpi: str) -> str:
     return f"kpi:{name}:{{{kpi}}}:"
 
 
-def redis_current(name: str, kpi: str, dims: str) -> str:
-    """Hash: the fields of the newest value of a series."""
-    return f"{redis_prefix(name, kpi)}current:{dims}"
+def redis_key(name: str, kpi: str, kind: Literal["index", "rank", "newest", "updates"]) -> str:
+    """A key of all series of a KPI together:
+
+    - ``index``: sorted set, dims by window end in epoch milliseconds
+    - ``rank``: sorted set, dims of the newest window by value; the folded rest (`__other__`) is not ranked
+    - ``newest``: string, which window the rank is of, as the first two parts of the order of values
+    - ``updates``: stream, capped, every change of any series; entries hold ``dims`` and ``json``
+    """
+    return f"{redis_prefix(name, kpi)}{kind}"
 
 
-def redis_index(name: str, kpi: str) -> str:
-    """Sorted set: dims by window end in epoch milliseconds."""
-    return f"{redis_prefix(name, kpi)}index"
+def redis_series_key(name: str, kpi: str, kind: Literal["current", "history"], dims: str) -> str:
+    """A key of one series:
 
-
-def redis_rank(name: str, kpi: str) -> str:
-    """Sorted set: dims of the newest window by value. The folded rest (`__other__`) is not ranked."""
-    return f"{redis_prefix(name, kpi)}rank"
-
-
-def redis_newest(name: str, kpi: str) -> str:
-    """String: which window the rank is of, as the first two parts of the order of values."""
-    return f"{redis_prefix(name, kpi)}newest"
-
-
-def redis_history(name: str, kpi: str, dims: str) -> str:
-    """Stream, capped: the values of past windows. Entries hold ``order`` and ``json``."""
-    return f"{redis_prefix(name, kpi)}history:{dims}"
-
-
-def redis_updates(name: str, kpi: str) -> str:
-    """Stream, capped: every change of any series. Entries hold ``dims`` and ``json``."""
-    return f"{redis_prefix(name, kpi)}updates"
+    - ``current``: hash, the fields of its newest value
+    - ``history``: stream, capped, the values of past windows; entries hold ``order`` and ``json``
+    """
+    return f"{redis_prefix(name, kpi)}{kind}:{dims}"
 
 
 def redis_alerts(name: str) -> str:

@@ -5,28 +5,20 @@ Rule 18 of protocol.md. Events carry ``_time``, ``_partition`` and ``_offset``; 
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import ClassVar
 
 import polars as pl
 
-from engine.aggregations.base import Aggregation, anchored, column, counted
-from engine.aggregations.plain_values import as_state, state_numbers, state_text, state_type
-from engine.catalog.model import FieldType, Metric
+from engine.aggregations.base import anchored, column, counted
+from engine.aggregations.plain_values import PlainValue, as_state
 
 _TWO_64 = pl.lit(2**64, dtype=pl.Int128)
 _ORDER = ("time", "partition", "offset")
 
 
-class Ordered(Aggregation):
+class Ordered(PlainValue):
     latest: ClassVar[bool]
-
-    def __init__(self, metric: Metric, value: FieldType | None) -> None:
-        super().__init__(metric, value)
-        assert value is not None
-        self.type = value
-        self.state = {"n": pl.Int64(), **dict.fromkeys(_ORDER, pl.Int64()), "value": state_type(value)}
-        self.parameters = f"{value.kind}/{value.scale}"
+    place = _ORDER
 
     def fold(self, prefix: str, value: pl.Expr | None, keep: pl.Expr | None) -> list[pl.Expr]:
         assert value is not None
@@ -54,23 +46,3 @@ class Ordered(Aggregation):
             for suffix in (*_ORDER, "value")
         ]
         return [pl.col(column(prefix, "n")).sum(), *chosen]
-
-    def result(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> pl.Series:
-        return state_text(frame, column(prefix, "value"), self.type)
-
-    def numeric(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> list[Fraction | None]:
-        return state_numbers(frame, column(prefix, "value"), self.type)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
+from typing import ClassVar
 
 import polars as pl
 
+from engine.aggregations.base import Aggregation, column
 from engine.aggregations.numerals import double_text, unscaled_text
-from engine.catalog.model import FieldType
+from engine.catalog.model import FieldType, Metric
 
 _STATES: dict[str, pl.DataType] = {
     "integer": pl.Int64(),
@@ -19,11 +21,40 @@ _STATES: dict[str, pl.DataType] = {
 }
 
 
-def state_type(value: FieldType) -> pl.DataType:
-    """ValueError for strings: they are no KPI value."""
-    if value.kind not in _STATES:
-        raise ValueError(f"values of type {value} cannot be kept")
-    return _STATES[value.kind]
+class PlainValue(Aggregation):
+    """The result is the value in the state, exact for every type; ``place`` are whole numbers beside it."""
+
+    place: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, metric: Metric, value: FieldType | None) -> None:
+        """ValueError for strings: they are no KPI value."""
+        super().__init__(metric, value)
+        assert value is not None
+        if value.kind not in _STATES:
+            raise ValueError(f"values of type {value} cannot be kept")
+        self.type = value
+        self.state = {"n": pl.Int64(), **dict.fromkeys(self.place, pl.Int64()), "value": _STATES[value.kind]}
+        self.parameters = f"{value.kind}/{value.scale}"
+
+    def result(
+        self,
+        frame: pl.DataFrame,
+        prefix: str,
+        items: pl.DataFrame | None = None,
+        keys: list[str] | None = None,
+        elapsed_us: pl.Expr | None = None,
+    ) -> pl.Series:
+        return _texts(frame[column(prefix, "value")], self.type).alias("value")
+
+    def numeric(
+        self,
+        frame: pl.DataFrame,
+        prefix: str,
+        items: pl.DataFrame | None = None,
+        keys: list[str] | None = None,
+        elapsed_us: pl.Expr | None = None,
+    ) -> list[Fraction | None]:
+        return _numbers(frame[column(prefix, "value")], self.type)
 
 
 def as_state(value: pl.Expr, kind: str) -> pl.Expr:
@@ -33,15 +64,14 @@ def as_state(value: pl.Expr, kind: str) -> pl.Expr:
     return value.to_physical().cast(_STATES[kind])
 
 
-def state_text(frame: pl.DataFrame, name: str, value: FieldType) -> pl.Series:
+def _texts(states: pl.Series, value: FieldType) -> pl.Series:
     if value.kind == "number":
-        return double_text(frame[name]).alias("value")
-    return frame.select(unscaled_text(pl.col(name), value.scale).alias("value")).to_series()
+        return double_text(states)
+    return states.to_frame("unscaled").select(unscaled_text(pl.col("unscaled"), value.scale)).to_series()
 
 
-def state_numbers(frame: pl.DataFrame, name: str, value: FieldType) -> list[Fraction | None]:
+def _numbers(states: pl.Series, value: FieldType) -> list[Fraction | None]:
     if value.kind == "number":
-        texts = double_text(frame[name])
-        return [None if text is None else Fraction(Decimal(text)) for text in texts]
+        return [None if text is None else Fraction(Decimal(text)) for text in double_text(states)]
     unit = Fraction(1, 10**value.scale)
-    return [None if count is None else count * unit for count in frame[name].to_list()]
+    return [None if count is None else count * unit for count in states.to_list()]

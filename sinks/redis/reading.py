@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from redis.asyncio import Redis
 
-from sinks.names import redis_current, redis_history, redis_index, redis_rank, redis_updates
+from sinks.names import redis_key, redis_series_key
 from sinks.redis.rows import object_of
 
 Value = dict[str, Any]
@@ -35,7 +35,7 @@ class Update:
 
 async def kpis(redis: Redis, name: str) -> list[str]:
     """The KPIs that have current values, in alphabetical order. Walks over all keys: for people, not for loops."""
-    begins, _, ends = redis_index(name, "\0").partition("\0")
+    begins, _, ends = redis_key(name, "\0", "index").partition("\0")
     pattern = f"{_literally(begins)}*{_literally(ends)}"
     found = [_text(key) async for key in redis.scan_iter(match=pattern, count=1000)]
     return sorted(key.removeprefix(begins).removesuffix(ends) for key in found)
@@ -43,14 +43,14 @@ async def kpis(redis: Redis, name: str) -> list[str]:
 
 async def current(redis: Redis, name: str, kpi: str, where: Mapping[str, str] | None = None) -> list[Value]:
     """The current values of the KPI's series that have these dimension values (all where None), in order of dims."""
-    answer: Any = await redis.zrange(redis_index(name, kpi), 0, -1)
+    answer: Any = await redis.zrange(redis_key(name, kpi, "index"), 0, -1)
     members = sorted(map(_text, answer))
     return await _values(redis, name, kpi, [dims for dims in members if _matches(dims, where or {})])
 
 
 async def top(redis: Redis, name: str, kpi: str, n: int = 10, *, lowest: bool = False) -> list[Value]:
     """The series with the highest (or lowest) values of the newest window, best first."""
-    answer: Any = await redis.zrange(redis_rank(name, kpi), 0, n - 1, desc=not lowest)
+    answer: Any = await redis.zrange(redis_key(name, kpi, "rank"), 0, n - 1, desc=not lowest)
     return await _values(redis, name, kpi, list(map(_text, answer)))
 
 
@@ -59,7 +59,7 @@ async def history(
 ) -> list[Value]:
     """The newest value of each past window of a series that ends in [since, until], by window end."""
     best: dict[str, tuple[str, str]] = {}
-    answer: Any = await redis.xrange(redis_history(name, kpi, dims))
+    answer: Any = await redis.xrange(redis_series_key(name, kpi, "history", dims))
     for _, fields in answer:
         entry = {_text(field): _text(text) for field, text in fields.items()}
         order = entry["order"]
@@ -82,7 +82,7 @@ async def updates(
     streams: dict[bytes | str | memoryview, Any] = {}
     names: dict[str, str] = {}
     for kpi in kpis:
-        key = redis_updates(name, kpi)
+        key = redis_key(name, kpi, "updates")
         names[key] = kpi
         streams[key] = (last_id or {}).get(kpi) or await _last(redis, key)
     while True:
@@ -99,7 +99,7 @@ async def updates(
 
 async def last_ids(redis: Redis, name: str, kpis: Iterable[str]) -> dict[str, str]:
     """Where the updates of these KPIs are now: the ``last_id`` of `updates`."""
-    return {kpi: await _last(redis, redis_updates(name, kpi)) for kpi in kpis}
+    return {kpi: await _last(redis, redis_key(name, kpi, "updates")) for kpi in kpis}
 
 
 async def _last(redis: Redis, key: str) -> str:
@@ -113,7 +113,7 @@ async def _values(redis: Redis, name: str, kpi: str, members: list[str]) -> list
     for part in _parts(members):
         async with redis.pipeline(transaction=False) as pipeline:
             for dims in part:
-                pipeline.hgetall(redis_current(name, kpi, dims))
+                pipeline.hgetall(redis_series_key(name, kpi, "current", dims))
             answers = await pipeline.execute()
         for answer in answers:
             if answer:  # else it expired since the index was read

@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 from engine.values import FEW, KpiFacts, ValueRows, dimension_object, json_object, local_time, row_texts, utc_time
-from sinks.names import redis_index, redis_newest, redis_prefix, redis_rank, redis_updates
+from sinks.names import redis_key, redis_prefix
 
 OTHER_HASH: Final = 2**64 - 1
 _WEEK_MS: Final = 7 * 86_400_000
@@ -60,7 +60,12 @@ def order_text(sequence: int, end_us: int, progress: int, revision: int) -> str:
 
 def keys(name: str, kpi: str) -> tuple[str, str, str, str]:
     """KEYS of ``write.lua``."""
-    return redis_index(name, kpi), redis_rank(name, kpi), redis_newest(name, kpi), redis_updates(name, kpi)
+    return (
+        redis_key(name, kpi, "index"),
+        redis_key(name, kpi, "rank"),
+        redis_key(name, kpi, "newest"),
+        redis_key(name, kpi, "updates"),
+    )
 
 
 def arguments(

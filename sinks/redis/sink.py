@@ -19,7 +19,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from engine.values import KpiFacts, ValueRows
 from sinks.errors import SinkError
-from sinks.names import redis_newest
+from sinks.names import redis_key
 from sinks.newest import NewestValues
 from sinks.redis.connection import RedisAddress, connect, sink_error
 from sinks.redis.pending import Pending
@@ -232,7 +232,7 @@ class RedisSink:
         """After an outage: all current values once more, before anything else."""
         await self._load()
         kpis = list(self._health.kpis)
-        if kpis and not await self._redis.exists(*(redis_newest(self._name, kpi) for kpi in kpis)):
+        if kpis and not await self._redis.exists(*(redis_key(self._name, kpi, "newest") for kpi in kpis)):
             self.gap_since_ms = 0  # it came back empty
         unfinished, self._writing = self._writing, None
         for rows in (*self._newest.rows(), *([unfinished] if unfinished else [])):

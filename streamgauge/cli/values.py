@@ -109,9 +109,9 @@ async def _current(
 
 async def only_catalog(redis: Redis) -> str:
     """The name of the catalog whose values Redis holds. Raises Failure when there is none, or more than one."""
-    from sinks.names import redis_index
+    from sinks.names import redis_key
 
-    begins, _, rest = redis_index("\0", "\1").partition("\0")
+    begins, _, rest = redis_key("\0", "\1", "index").partition("\0")
     between, _, ends = rest.partition("\1")
     keys = [
         key.decode() if isinstance(key, bytes) else key

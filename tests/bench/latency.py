@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from redis.asyncio import Redis
 
-from sinks.names import redis_updates
+from sinks.names import redis_key
 from streams.producing import BulkWriter
 from tests.bench.loading import make_topics
 from tests.bench.orders import MINUTE_MS, REGIONS
@@ -83,7 +83,7 @@ async def _send_and_see(
     brokers: str, redis: str, name: str, topic: str, seconds: float
 ) -> tuple[dict[Window, list[float]], dict[Window, list[tuple[int, float]]]]:
     seen: dict[Window, list[tuple[int, float]]] = defaultdict(list)
-    watching = asyncio.create_task(_watch(redis, redis_updates(name, "count"), seen))
+    watching = asyncio.create_task(_watch(redis, redis_key(name, "count", "updates"), seen))
     sent = await _send(brokers, topic, seconds)
     await asyncio.sleep(_GATHER_SECONDS)
     watching.cancel()

@@ -19,12 +19,12 @@ def test_topics() -> None:
 
 
 def test_redis_keys() -> None:
-    assert names.redis_current("shop", "sales", "region=EU") == "kpi:shop:{sales}:current:region=EU"
-    assert names.redis_index("shop", "sales") == "kpi:shop:{sales}:index"
-    assert names.redis_rank("shop", "sales") == "kpi:shop:{sales}:rank"
-    assert names.redis_newest("shop", "sales") == "kpi:shop:{sales}:newest"
-    assert names.redis_history("shop", "sales", "-") == "kpi:shop:{sales}:history:-"
-    assert names.redis_updates("shop", "sales") == "kpi:shop:{sales}:updates"
+    assert names.redis_series_key("shop", "sales", "current", "region=EU") == "kpi:shop:{sales}:current:region=EU"
+    assert names.redis_key("shop", "sales", "index") == "kpi:shop:{sales}:index"
+    assert names.redis_key("shop", "sales", "rank") == "kpi:shop:{sales}:rank"
+    assert names.redis_key("shop", "sales", "newest") == "kpi:shop:{sales}:newest"
+    assert names.redis_series_key("shop", "sales", "history", "-") == "kpi:shop:{sales}:history:-"
+    assert names.redis_key("shop", "sales", "updates") == "kpi:shop:{sales}:updates"
     assert names.redis_alerts("shop") == "kpi:shop:alerts"
 
 

@@ -43,11 +43,11 @@ async def write(address: RedisAddress, *offers: ValueRows, limits: Limits | None
 
 async def contents(redis: Redis) -> dict[str, Any]:
     """All that readers see: current values, index, rank, and history as it reads."""
-    members = [dims.decode() for dims in await redis.zrange(names.redis_index(NAME, "sales"), 0, -1)]
+    members = [dims.decode() for dims in await redis.zrange(names.redis_key(NAME, "sales", "index"), 0, -1)]
     return {
         "current": await reading.current(redis, NAME, "sales"),
-        "index": await redis.zrange(names.redis_index(NAME, "sales"), 0, -1, withscores=True),
-        "rank": await redis.zrange(names.redis_rank(NAME, "sales"), 0, -1, withscores=True),
+        "index": await redis.zrange(names.redis_key(NAME, "sales", "index"), 0, -1, withscores=True),
+        "rank": await redis.zrange(names.redis_key(NAME, "sales", "rank"), 0, -1, withscores=True),
         "history": {dims: await reading.history(redis, NAME, "sales", dims) for dims in members},
     }
 
@@ -176,7 +176,7 @@ async def test_history_is_capped_for_a_series_and_by_the_number_of_series(redis:
             sink.offer(rows(*closed))
         assert await sink.drained(20)
     # Streams are trimmed by whole nodes: somewhat more than 400 / 20 entries stay.
-    assert await redis.xlen(names.redis_history(NAME, "sales", "region=R0")) < 60
+    assert await redis.xlen(names.redis_series_key(NAME, "sales", "history", "region=R0")) < 60
     past = await reading.history(redis, NAME, "sales", "region=R0")
     assert (
         past[-1]["window"]["end"]
@@ -246,7 +246,7 @@ async def test_history_is_not_kept_longer_than_the_catalog_says(redis: Redis, ad
         assert [value["window"]["end"][:13] for value in written][::48] == ["2026-11-23T11", "2026-11-25T11"]
         assert len(written) == 49  # of windows that end 48 hours before the last one, and later
         assert await sink.refill(render(rows(*everything))) == 0
-        await redis.delete(names.redis_history(NAME, "sales", "region=A"))
+        await redis.delete(names.redis_series_key(NAME, "sales", "history", "region=A"))
         assert await sink.refill(render(rows(*everything))) == 1
         assert await reading.history(redis, NAME, "sales", "region=A") == written
         assert await sink.refill(render(rows(row("A", hour=3, revision=2)))) == 0  # revised, and gone by now
@@ -259,7 +259,7 @@ async def test_all_keys_of_a_kpi_share_a_cluster_slot(redis: Redis, address: Red
 
 async def test_a_silent_series_leaves_the_index_when_its_hash_must_be_gone(redis: Redis, address: RedisAddress) -> None:
     await write(address, rows(row("A"), row("B")), rows(row("A", hour=24 * 7 + 1)))
-    assert await redis.zrange(names.redis_index(NAME, "sales"), 0, -1) == [b"region=A"]
+    assert await redis.zrange(names.redis_key(NAME, "sales", "index"), 0, -1) == [b"region=A"]
 
 
 async def test_current_values_are_back_after_a_crash_and_offering_never_waited(
@@ -343,7 +343,7 @@ async def test_a_gap_is_refilled_from_the_values_topic_as_often_as_wanted(redis:
         assert await sink.refill(reversed(everything)) == 0
     past = await reading.history(redis, NAME, "sales", "region=A")
     assert [value["value"] for value in past] == [0, 1, 22, 3, 4, 5]
-    assert await redis.xlen(names.redis_history(NAME, "sales", "region=A")) == 6
+    assert await redis.xlen(names.redis_series_key(NAME, "sales", "history", "region=A")) == 6
     assert [value["value"] for value in await reading.history(redis, NAME, "sales", "region=B")] == [7]
 
 
@@ -365,7 +365,7 @@ async def test_a_moved_partition_is_not_written_again_after_an_outage(crashing_v
 
 
 async def test_another_programs_key_in_the_way_stops_nothing_else(redis: Redis, address: RedisAddress) -> None:
-    await redis.set(names.redis_index(NAME, "sales"), "not ours", ex=100)
+    await redis.set(names.redis_key(NAME, "sales", "index"), "not ours", ex=100)
     other = rows(row("EU"), kpi=replace(SALES, name="other"))
     sink = await write(address, rows(row("EU")), other)
     assert (sink.counts.written, sink.counts.failed) == (1, 1)
