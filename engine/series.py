@@ -182,16 +182,6 @@ class Directory:
         return found
 
 
-def displayed(value: object) -> str | None:
-    """One raw dimension value as ``lookup`` shows it."""
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = str(value)
-    return "\\" + text if text.lstrip("\\") in (OTHER_TEXT, NULL_TEXT) else text
-
-
 def dims_text(names: Sequence[str], values: Sequence[str | None]) -> str:
     """The key form of shown dimension values: ``name=value,...``, ``-`` where there are none, ``__null__`` for null."""
     return ",".join(f"{name}={key_text(value)}" for name, value in zip(names, values, strict=True)) or "-"

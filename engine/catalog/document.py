@@ -8,7 +8,6 @@ constructor neither sees a key written twice nor keeps positions.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -277,18 +276,6 @@ def _character_fault(text: str) -> Fault:
     found = _UNPRINTABLE.search(text)
     line = text.count("\n", 0, found.start()) + 1 if found else 1
     return Fault(line, "a control character that YAML does not allow", "remove it")
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """Every node below and including this one, aliases as often as they are used."""
-    pending = [node]
-    while pending:
-        current = pending.pop()
-        yield current
-        if isinstance(current, Sequence):
-            pending.extend(current.items)
-        elif isinstance(current, Mapping):
-            pending.extend(current.entries.values())
 
 
 def plain(node: Node) -> object:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.catalog.document import MAX_TEXT_BYTES, Mapping, Scalar, Sequence, plain, read_document, walk
+from engine.catalog.document import MAX_TEXT_BYTES, Mapping, Scalar, Sequence, plain, read_document
 from engine.catalog.loader import parse
 
 
@@ -92,10 +92,6 @@ def test_control_characters_are_refused(character: str) -> None:
 def test_a_tab_is_said_to_be_one() -> None:
     (fault,) = read_document("a:\n  b: 1\n\tc: 2\n").faults
     assert (fault.line, fault.message) == (3, "a tab in the indentation")
-
-
-def test_walk_sees_every_node() -> None:
-    assert len(list(walk(root("a: [1, {b: 2}]\n")))) == 5
 
 
 @given(st.text(alphabet="abk: -[]{}&*!|>'\"%@`#,?\n\t\\~0123456789.<", max_size=200))
