@@ -23,6 +23,7 @@ from engine.expressions.syntax import (
     number_literal,
     parse,
     refuse_more,
+    round_digits,
     unknown_name,
     unsupported,
 )
@@ -316,16 +317,6 @@ class _Compiler:
             return None if value is None else round_half_away(Fraction(value), digits)
 
         return _Part("number", evaluate, f"(round {inner.text} {digits})")
-
-
-def round_digits(node: exp.Round) -> int:
-    """The second argument of ROUND: how many fraction digits stay, 0 to 12."""
-    given = node.args.get("decimals")
-    if given is None:
-        return 0
-    if not isinstance(given, exp.Literal) or given.is_string or not str(given.this).isdigit() or int(given.this) > 12:
-        raise ExpressionError("ROUND takes a whole number from 0 to 12 as its second argument")
-    return int(given.this)
 
 
 def round_half_away(value: Fraction, digits: int) -> Fraction:

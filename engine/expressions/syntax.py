@@ -180,3 +180,13 @@ def finite_reciprocal(value: Decimal) -> Decimal | None:
         if digits > 12:
             return None
     return Decimal(10**digits * denominator // numerator).scaleb(-digits)
+
+
+def round_digits(node: exp.Round) -> int:
+    """The second argument of ROUND: how many fraction digits stay, 0 to 12."""
+    given = node.args.get("decimals")
+    if given is None:
+        return 0
+    if not isinstance(given, exp.Literal) or given.is_string or not str(given.this).isdigit() or int(given.this) > 12:
+        raise ExpressionError("ROUND takes a whole number from 0 to 12 as its second argument")
+    return int(given.this)

@@ -56,6 +56,11 @@ class Typed:
         return FieldType(self.kind)
 
 
+def with_article(kind: Kind) -> str:
+    """``a string``, ``an integer``; ``null`` has none."""
+    return "null" if kind == "null" else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
 def of_field(name: str, declared: FieldType) -> Typed:
     digits = {"integer": INTEGER_DIGITS, "decimal": declared.precision}.get(declared.kind, 0)
     return Typed(pl.col(name), declared.kind, f'"{name}"', digits, declared.scale, frozenset({name}))
