@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 import polars as pl
 
-from engine.aggregations import number_text
+from engine.aggregations import States, number_text
 from engine.catalog.model import Offset
 from engine.event_time import NEVER
 from engine.event_time.windows import Spans
@@ -197,10 +197,7 @@ class KpiEvaluator:
         rows: Mapping[TermKey, pl.DataFrame],
         merged: Mapping[TermKey, Merged],
     ) -> pl.Series:
-        items = merged[term.view.id, term.offset].items.get(term.column.id)
-        result = term.column.aggregation.result(
-            rows[term.view.id, term.offset], term.column.id, items, KEYS, pl.col("_elapsed")
-        )
+        result = term.column.aggregation.result(_states(term, rows, merged))
         fill = term.metric.fill_nulls_with
         return result if fill is None else result.fill_null(_plain(fill))
 
@@ -210,9 +207,7 @@ class KpiEvaluator:
         rows: Mapping[TermKey, pl.DataFrame],
         merged: Mapping[TermKey, Merged],
     ) -> list[Fraction | None]:
-        items = merged[term.view.id, term.offset].items.get(term.column.id)
-        frame = rows[term.view.id, term.offset]
-        found = term.column.aggregation.numeric(frame, term.column.id, items, KEYS, pl.col("_elapsed"))
+        found = term.column.aggregation.numeric(_states(term, rows, merged))
         fill = term.metric.fill_nulls_with
         if fill is None:
             return found
@@ -243,6 +238,11 @@ class KpiEvaluator:
             values.append(None if value is None else number_text(value, divided=divides, doubles=doubles))
             reasons.append("no_data" if value is None else None)
         return values, reasons
+
+
+def _states(term: Term, rows: Mapping[TermKey, pl.DataFrame], merged: Mapping[TermKey, Merged]) -> States:
+    part, column = (term.view.id, term.offset), term.column.id
+    return States(rows[part], column, merged[part].items.get(column), KEYS, pl.col("_elapsed"))
 
 
 def _ratio(numerator: Fraction | None, denominator: Fraction | None) -> Fraction | None:

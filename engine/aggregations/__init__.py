@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 
-from engine.aggregations.base import Aggregation, ItemKind
+from engine.aggregations.base import Aggregation, ItemKind, States
 from engine.aggregations.numerals import number_text
 from engine.catalog.model import FieldType, Metric
 
-__all__ = ["Aggregation", "ItemKind", "aggregation_for", "number_text", "registry"]
+__all__ = ["Aggregation", "ItemKind", "States", "aggregation_for", "number_text", "registry"]
 
 
 @cache

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import polars as pl
 
-from engine.aggregations.base import column
+from engine.aggregations.base import States
 from engine.aggregations.numerals import quotient
 from engine.aggregations.sum import Sum
 
@@ -14,28 +14,14 @@ from engine.aggregations.sum import Sum
 class Average(Sum):
     name = "average"
 
-    def result(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> pl.Series:
+    def result(self, states: States) -> pl.Series:
         per_unit = self.exact.unit.denominator
         texts = [
             None if total is None or not n else quotient(total, n * per_unit)
-            for total, n in zip(self.exact.totals(frame, prefix), frame[column(prefix, "n")], strict=True)
+            for total, n in zip(self.exact.totals(states), states["n"], strict=True)
         ]
         return pl.Series("value", texts, dtype=pl.String)
 
-    def numeric(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> list[Fraction | None]:
-        sums = super().numeric(frame, prefix)
-        return [None if total is None else total / n for total, n in zip(sums, frame[column(prefix, "n")], strict=True)]
+    def numeric(self, states: States) -> list[Fraction | None]:
+        sums = super().numeric(states)
+        return [None if total is None else total / n for total, n in zip(sums, states["n"], strict=True)]

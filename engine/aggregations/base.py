@@ -7,7 +7,8 @@ those that pass the filter and, where there is an expression, have a non-null va
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
 from typing import ClassVar
@@ -22,6 +23,29 @@ class ItemKind(Enum):
 
     BUCKETS = "buckets"  # item: signed logarithmic bucket, k: events in it; merging adds
     DISTINCT = "distinct"  # k = 0: item is a hash; k > 0: item is a register, k its rank; merging takes the highest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class States:
+    """Merged states of one aggregation, one a row of ``frame``, in columns named by ``prefix``.
+
+    ``items`` are the merged items of a sketch, joined to the rows by ``keys``; only rates read ``elapsed_us``.
+    """
+
+    frame: pl.DataFrame
+    prefix: str
+    items: pl.DataFrame | None = None
+    keys: Sequence[str] = ()
+    elapsed_us: pl.Expr | None = None
+
+    def __getitem__(self, suffix: str) -> pl.Series:
+        return self.frame[column(self.prefix, suffix)]
+
+    def joined(self, values: pl.DataFrame, name: str) -> pl.Series:
+        """Of ``values``, which have the ``keys``, the one of each row in their column ``name``; null where none is."""
+        rows = self.frame.select(self.keys)
+        found = rows.join(values, on=self.keys, how="left", nulls_equal=True, maintain_order="left")
+        return found[name].alias("value")
 
 
 class Aggregation(ABC):
@@ -55,30 +79,12 @@ class Aggregation(ABC):
         """Aggregate expressions over rows of this state; the order of rows does not matter."""
 
     @abstractmethod
-    def result(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> pl.Series:
-        """The value of each row as the text of a JSON number (String), null where there is none.
+    def result(self, states: States) -> pl.Series:
+        """The value of each row as the text of a JSON number (String), null where there is none."""
 
-        ``items`` are the merged items of a sketch, joined to the rows by ``keys``; only rates read ``elapsed_us``.
-        """
-
-    def numeric(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> list[Fraction | None]:
+    def numeric(self, states: States) -> list[Fraction | None]:
         """The value of each row as a number, for ratios and derived KPIs: unrounded where the aggregation is exact."""
-        texts = self.result(frame, prefix, items, keys, elapsed_us)
-        return [None if text is None else Fraction(text) for text in texts.to_list()]
+        return [None if text is None else Fraction(text) for text in self.result(states).to_list()]
 
     def fold_items(
         self, events: pl.DataFrame | pl.LazyFrame, keys: list[str], value: pl.Expr, keep: pl.Expr | None

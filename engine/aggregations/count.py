@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import polars as pl
 
-from engine.aggregations.base import Aggregation, column, counted
+from engine.aggregations.base import Aggregation, States, column, counted
 from engine.catalog.model import FieldType, Metric
 
 
@@ -25,22 +25,8 @@ class Count(Aggregation):
     def merge(self, prefix: str) -> list[pl.Expr]:
         return [pl.col(column(prefix, "n")).sum()]
 
-    def result(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> pl.Series:
-        return frame[column(prefix, "n")].fill_null(0).cast(pl.String).alias("value")
+    def result(self, states: States) -> pl.Series:
+        return states["n"].fill_null(0).cast(pl.String).alias("value")
 
-    def numeric(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> list[Fraction | None]:
-        return [Fraction(n) for n in frame[column(prefix, "n")].fill_null(0).to_list()]
+    def numeric(self, states: States) -> list[Fraction | None]:
+        return [Fraction(n) for n in states["n"].fill_null(0).to_list()]

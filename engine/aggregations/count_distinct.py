@@ -11,10 +11,10 @@ from decimal import Decimal
 import numpy as np
 import polars as pl
 
-from engine.aggregations.base import ItemKind
+from engine.aggregations.base import ItemKind, States
 from engine.aggregations.hashing import value_hashes
 from engine.aggregations.registers import estimate, index_bits, registers
-from engine.aggregations.sketch import VALUE, Sketch, joined, kept_values
+from engine.aggregations.sketch import VALUE, Sketch, kept_values
 from engine.catalog.model import FieldType, Metric
 
 DEFAULT_ACCURACY = Decimal("0.02")
@@ -59,16 +59,10 @@ class CountDistinct(Sketch):
         converted = hashes.select(keys).with_columns(pl.Series("item", index), pl.Series("k", rank))
         return _unique(pl.concat([marked.filter(~pl.col("_convert")).drop("_convert"), converted]), keys, True)
 
-    def result(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> pl.Series:
-        if items is None or keys is None or not items.height:
-            return pl.repeat("0", frame.height, dtype=pl.String, eager=True).alias("value")
+    def result(self, states: States) -> pl.Series:
+        items, keys = states.items, states.keys
+        if items is None or not items.height:
+            return pl.repeat("0", states.frame.height, dtype=pl.String, eager=True).alias("value")
         of_key = items.group_by(keys).agg(
             pl.len().cast(pl.Int64).alias("_items"), pl.col("k").filter(pl.col("k") > 0).alias("_ranks")
         )
@@ -77,7 +71,7 @@ class CountDistinct(Sketch):
             for exact, ranks in zip(of_key["_items"].to_list(), of_key["_ranks"], strict=True)
         ]
         counts = of_key.select(keys).with_columns(pl.Series("_distinct", distinct, dtype=pl.Int64))
-        return joined(frame, counts, keys, "_distinct").fill_null(0).cast(pl.String)
+        return states.joined(counts, "_distinct").fill_null(0).cast(pl.String)
 
     def _estimate(self, ranks: pl.Series) -> int:
         counts = np.bincount(ranks.to_numpy(), minlength=66 - self.bits)

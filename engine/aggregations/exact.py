@@ -16,7 +16,7 @@ from fractions import Fraction
 
 import polars as pl
 
-from engine.aggregations.base import column, kept
+from engine.aggregations.base import States, column, kept
 from engine.aggregations.numerals import double_sum, int_text, unscaled_text
 from engine.catalog.model import FieldType
 
@@ -95,26 +95,26 @@ class Exact:
     def merge(self, prefix: str) -> list[pl.Expr]:
         return [pl.col(column(prefix, suffix)).sum() for suffix in self.state]
 
-    def totals(self, frame: pl.DataFrame, prefix: str) -> list[int | None]:
+    def totals(self, states: States) -> list[int | None]:
         """The sum of each row in counts; null where it is out of range or the row has no state."""
         if not self.wide:
-            return frame[column(prefix, "sum")].to_list()
+            return states["sum"].to_list()
         limit = _OUT_OF_RANGE // 2 if self.kind == "number" else None
         return [
             None if h is None or lo is None or (limit is not None and h >= limit) else (h << SPLIT) + lo
-            for h, lo in zip(frame[column(prefix, "hi")], frame[column(prefix, "lo")], strict=True)
+            for h, lo in zip(states["hi"], states["lo"], strict=True)
         ]
 
-    def text(self, frame: pl.DataFrame, prefix: str) -> pl.Series:
+    def text(self, states: States) -> pl.Series:
         """The sum of each row as text: decimals with exactly their scale's digits; null where ``n`` is 0."""
-        some = pl.col(column(prefix, "n")) > 0
+        frame, some = states.frame, pl.col(column(states.prefix, "n")) > 0
         if self.kind != "number":
-            unscaled = self._in_one_lane(frame, prefix)
+            unscaled = self._in_one_lane(frame, states.prefix)
             if unscaled is not None:
                 return frame.select(pl.when(some).then(unscaled_text(unscaled, self.scale)).alias("value")).to_series()
         texts = [
             None if total is None or not n else self._one_text(total)
-            for total, n in zip(self.totals(frame, prefix), frame[column(prefix, "n")], strict=True)
+            for total, n in zip(self.totals(states), states["n"], strict=True)
         ]
         return pl.Series("value", texts, dtype=pl.String)
 

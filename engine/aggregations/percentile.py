@@ -6,10 +6,10 @@ from decimal import Decimal
 
 import polars as pl
 
-from engine.aggregations.base import ItemKind
+from engine.aggregations.base import ItemKind, States
 from engine.aggregations.log_buckets import LogBuckets
 from engine.aggregations.numerals import rounded_double
-from engine.aggregations.sketch import VALUE, Sketch, joined, kept_values
+from engine.aggregations.sketch import VALUE, Sketch, kept_values
 from engine.catalog.model import FieldType, Metric
 
 DEFAULT_ACCURACY = Decimal("0.01")
@@ -45,16 +45,10 @@ class Percentile(Sketch):
     def merge_items(self, frame: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
         return frame.group_by([*keys, "item"]).agg(pl.col("k").sum())
 
-    def result(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> pl.Series:
-        if items is None or keys is None or not items.height:
-            return pl.repeat(None, frame.height, dtype=pl.String, eager=True).alias("value")
+    def result(self, states: States) -> pl.Series:
+        items, keys = states.items, states.keys
+        if items is None or not items.height:
+            return pl.repeat(None, states.frame.height, dtype=pl.String, eager=True).alias("value")
         numerator, denominator = (pl.lit(part, dtype=pl.Int128) for part in self.share.as_integer_ratio())
         one = pl.lit(1, dtype=pl.Int128)
         rank = (pl.col("k").sum().cast(pl.Int128) * numerator + denominator - one) // denominator
@@ -63,7 +57,7 @@ class Percentile(Sketch):
             .group_by(keys)
             .agg(pl.col("item").get((pl.col("k").cum_sum() < rank).sum().cast(pl.Int64)))
         )
-        chosen = joined(frame, at, keys, "item")
+        chosen = states.joined(at, "item")
         middles = {item: self.buckets.middle(item) for item in chosen.drop_nulls().unique().to_list()}
         texts = {item: None if middle is None else rounded_double(middle) for item, middle in middles.items()}
         return chosen.replace_strict(

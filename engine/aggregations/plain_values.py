@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from engine.aggregations.base import Aggregation, column
+from engine.aggregations.base import Aggregation, States
 from engine.aggregations.numerals import double_text, unscaled_text
 from engine.catalog.model import FieldType, Metric
 
@@ -36,25 +36,11 @@ class PlainValue(Aggregation):
         self.state = {"n": pl.Int64(), **dict.fromkeys(self.place, pl.Int64()), "value": _STATES[value.kind]}
         self.parameters = f"{value.kind}/{value.scale}"
 
-    def result(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> pl.Series:
-        return _texts(frame[column(prefix, "value")], self.type).alias("value")
+    def result(self, states: States) -> pl.Series:
+        return _texts(states["value"], self.type).alias("value")
 
-    def numeric(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> list[Fraction | None]:
-        return _numbers(frame[column(prefix, "value")], self.type)
+    def numeric(self, states: States) -> list[Fraction | None]:
+        return _numbers(states["value"], self.type)
 
 
 def as_state(value: pl.Expr, kind: str) -> pl.Expr:

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import polars as pl
 
-from engine.aggregations.base import Aggregation, column, counted
+from engine.aggregations.base import Aggregation, States, column, counted
 from engine.aggregations.exact import Exact
 from engine.aggregations.numerals import quotient
 from engine.catalog.model import FieldType, Metric
@@ -31,33 +31,19 @@ class Rate(Aggregation):
     def merge(self, prefix: str) -> list[pl.Expr]:
         return [pl.col(column(prefix, "n")).sum(), *(self.exact.merge(prefix) if self.exact else [])]
 
-    def result(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> pl.Series:
-        texts = [None if parts is None else quotient(*parts) for parts in self._quotients(frame, prefix, elapsed_us)]
+    def result(self, states: States) -> pl.Series:
+        texts = [None if parts is None else quotient(*parts) for parts in self._quotients(states)]
         return pl.Series("value", texts, dtype=pl.String)
 
-    def numeric(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> list[Fraction | None]:
-        return [None if parts is None else Fraction(*parts) for parts in self._quotients(frame, prefix, elapsed_us)]
+    def numeric(self, states: States) -> list[Fraction | None]:
+        return [None if parts is None else Fraction(*parts) for parts in self._quotients(states)]
 
-    def _quotients(self, frame: pl.DataFrame, prefix: str, elapsed_us: pl.Expr | None) -> list[tuple[int, int] | None]:
-        if elapsed_us is None:
+    def _quotients(self, states: States) -> list[tuple[int, int] | None]:
+        if states.elapsed_us is None:
             raise TypeError("a rate needs the elapsed time of its windows")
-        elapsed = frame.with_columns(elapsed_us.alias("_elapsed_us"))["_elapsed_us"].to_list()
-        n = frame[column(prefix, "n")].fill_null(0).to_list()
-        totals = self.exact.totals(frame, prefix) if self.exact else n
+        elapsed = states.frame.with_columns(states.elapsed_us.alias("_elapsed_us"))["_elapsed_us"].to_list()
+        n = states["n"].fill_null(0).to_list()
+        totals = self.exact.totals(states) if self.exact else n
         per_unit = self.exact.unit.denominator if self.exact else 1
         unit_us = _UNIT_US[self.metric.per]
         return [

@@ -23,9 +23,3 @@ def kept_values(
     """``keys..., _value`` of the events that count."""
     there = value.is_not_null() if keep is None else keep & value.is_not_null()
     return events.lazy().filter(there).select(*keys, value.alias(VALUE)).collect()
-
-
-def joined(frame: pl.DataFrame, values: pl.DataFrame, keys: list[str], name: str) -> pl.Series:
-    """The value of each row of ``frame``, null where there is none."""
-    found = frame.select(keys).join(values, on=keys, how="left", nulls_equal=True, maintain_order="left")
-    return found[name].alias("value")

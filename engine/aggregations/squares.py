@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from engine.aggregations.base import column
+from engine.aggregations.base import States, column
 from engine.aggregations.exact import I128, Exact
 
 _NARROW = 32
@@ -47,10 +47,10 @@ class Squares:
     def merge(self, prefix: str) -> list[pl.Expr]:
         return [pl.col(column(prefix, suffix)).sum() for suffix in self.state]
 
-    def totals(self, frame: pl.DataFrame, prefix: str) -> list[int]:
+    def totals(self, states: States) -> list[int]:
         """The sum of squares of each row; without meaning where the sum is out of range."""
-        totals = [0] * frame.height
+        totals = [0] * states.frame.height
         for suffix, shift in self._weights.items():
-            lane = frame[column(prefix, suffix)].fill_null(0).to_list()
+            lane = states[suffix].fill_null(0).to_list()
             totals = [total + (part << shift) for total, part in zip(totals, lane, strict=True)]
         return totals

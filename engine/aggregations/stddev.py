@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import polars as pl
-
-from engine.aggregations.base import Aggregation
+from engine.aggregations.base import Aggregation, States
 from engine.aggregations.numerals import square_root
 from engine.aggregations.variance import Variance
 
@@ -14,16 +12,9 @@ from engine.aggregations.variance import Variance
 class Stddev(Variance):
     name = "stddev"
 
-    def numeric(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> list[Fraction | None]:
+    def numeric(self, states: States) -> list[Fraction | None]:
         """As rounded: the root is no fraction."""
-        return Aggregation.numeric(self, frame, prefix, items, keys, elapsed_us)
+        return Aggregation.numeric(self, states)
 
     @staticmethod
     def divided(numerator: int, denominator: int) -> str:

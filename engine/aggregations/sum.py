@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import polars as pl
 
-from engine.aggregations.base import Aggregation, column, counted
+from engine.aggregations.base import Aggregation, States, column, counted
 from engine.aggregations.exact import Exact
 from engine.catalog.model import FieldType, Metric
 
@@ -28,26 +28,12 @@ class Sum(Aggregation):
     def merge(self, prefix: str) -> list[pl.Expr]:
         return [pl.col(column(prefix, "n")).sum(), *self.exact.merge(prefix)]
 
-    def result(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> pl.Series:
-        return self.exact.text(frame, prefix)
+    def result(self, states: States) -> pl.Series:
+        return self.exact.text(states)
 
-    def numeric(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> list[Fraction | None]:
+    def numeric(self, states: States) -> list[Fraction | None]:
         unit = self.exact.unit
         return [
             None if total is None or not n else total * unit
-            for total, n in zip(self.exact.totals(frame, prefix), frame[column(prefix, "n")], strict=True)
+            for total, n in zip(self.exact.totals(states), states["n"], strict=True)
         ]

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import polars as pl
 
-from engine.aggregations.base import Aggregation, column, counted
+from engine.aggregations.base import Aggregation, States, column, counted
 from engine.aggregations.exact import Exact
 from engine.aggregations.numerals import quotient
 from engine.aggregations.squares import MOST_WIDE, Squares
@@ -35,41 +35,25 @@ class Variance(Aggregation):
     def merge(self, prefix: str) -> list[pl.Expr]:
         return [pl.col(column(prefix, "n")).sum(), *self.exact.merge(prefix), *self.squares.merge(prefix)]
 
-    def result(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> pl.Series:
-        texts = [None if parts is None else self.divided(*parts) for parts in self._quotients(frame, prefix)]
+    def result(self, states: States) -> pl.Series:
+        texts = [None if parts is None else self.divided(*parts) for parts in self._quotients(states)]
         return pl.Series("value", texts, dtype=pl.String)
 
-    def numeric(
-        self,
-        frame: pl.DataFrame,
-        prefix: str,
-        items: pl.DataFrame | None = None,
-        keys: list[str] | None = None,
-        elapsed_us: pl.Expr | None = None,
-    ) -> list[Fraction | None]:
-        return [None if parts is None else Fraction(*parts) for parts in self._quotients(frame, prefix)]
+    def numeric(self, states: States) -> list[Fraction | None]:
+        return [None if parts is None else Fraction(*parts) for parts in self._quotients(states)]
 
     @staticmethod
     def divided(numerator: int, denominator: int) -> str:
         """The value's text, given the variance as a quotient."""
         return quotient(numerator, denominator)
 
-    def _quotients(self, frame: pl.DataFrame, prefix: str) -> list[tuple[int, int] | None]:
+    def _quotients(self, states: States) -> list[tuple[int, int] | None]:
         per_unit = self.exact.unit.denominator
         most = MOST_WIDE if self.exact.wide else 2**62
-        counts = frame[column(prefix, "n")].fill_null(0).to_list()
+        counts = states["n"].fill_null(0).to_list()
         return [
             None
             if total is None or not 1 < n < most
             else (n * square - total * total, n * (n - 1) * per_unit * per_unit)
-            for n, total, square in zip(
-                counts, self.exact.totals(frame, prefix), self.squares.totals(frame, prefix), strict=True
-            )
+            for n, total, square in zip(counts, self.exact.totals(states), self.squares.totals(states), strict=True)
         ]

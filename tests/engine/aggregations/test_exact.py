@@ -7,7 +7,7 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
-from engine.aggregations import aggregation_for
+from engine.aggregations import States, aggregation_for
 from engine.catalog.model import FieldType, Metric
 
 
@@ -15,7 +15,7 @@ def folded(agg: str, kind: FieldType, values: list[object], dtype: pl.DataType) 
     aggregation = aggregation_for(Metric("m", "s", agg), kind)  # type: ignore[arg-type]
     frame = pl.DataFrame({"g": 0, "v": pl.Series(values, dtype=dtype)})
     rows = frame.group_by("g").agg(aggregation.fold("x", pl.col("v"), None))
-    return rows["x.n"].item(), aggregation.result(rows, "x").item()
+    return rows["x.n"].item(), aggregation.result(States(rows, "x")).item()
 
 
 def test_decimals_of_38_digits_do_not_wrap() -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from engine.aggregations import Aggregation, aggregation_for, registry
+from engine.aggregations import Aggregation, States, aggregation_for, registry
 from engine.blocks import decode_blocks, encode_blocks
 from engine.catalog.model import FieldType, Metric
 from engine.series import Directory
@@ -198,9 +198,9 @@ def check(
     aggregation: Aggregation, kind: FieldType | None, state: State, all_events: list[Event], filtered: bool
 ) -> None:
     frame = state.rows.sort("h")
-    elapsed = pl.lit(ELAPSED_US)
-    texts = aggregation.result(frame, PREFIX, state.items, KEYS, elapsed).to_list()
-    numbers = aggregation.numeric(frame, PREFIX, state.items, KEYS, elapsed)
+    states = States(frame, PREFIX, state.items, KEYS, pl.lit(ELAPSED_US))
+    texts = aggregation.result(states).to_list()
+    numbers = aggregation.numeric(states)
     for h, n, text, number in zip(frame["h"], frame[f"{PREFIX}.n"], texts, numbers, strict=True):
         counted = [
             e for e in all_events if e.h == h and (e.keep or not filtered) and (kind is None or e.value is not None)
@@ -380,7 +380,7 @@ def test_a_constant_counts_once_an_event(name: str, text: str, keep: pl.Expr | N
     rows = frame.group_by("g").agg(aggregation.fold(PREFIX, two, keep))
     items = aggregation.fold_items(frame, ["g"], two, keep) if aggregation.items else None
     assert rows[f"{PREFIX}.n"].to_list() == [3]
-    assert aggregation.result(rows, PREFIX, items, ["g"], pl.lit(ELAPSED_US)).to_list() == [text]
+    assert aggregation.result(States(rows, PREFIX, items, ["g"], pl.lit(ELAPSED_US))).to_list() == [text]
     assert aggregation.merge(PREFIX)
     if name == "count":
         none = frame.group_by("g").agg(aggregation.fold(PREFIX, None, pl.lit(False)))

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from engine.aggregations import aggregation_for
+from engine.aggregations import States, aggregation_for
 from engine.aggregations.hashing import mixed, value_hashes
 from engine.aggregations.log_buckets import LogBuckets
 from engine.aggregations.registers import estimate, index_bits, registers
@@ -49,7 +49,7 @@ def test_what_is_no_number_has_no_percentile() -> None:
     )
     items = median.fold_items(events, ["g"], pl.col("v"), None)
     frame = events.group_by("g").agg(median.fold("x", pl.col("v"), None)).sort("g")
-    none, infinite, one = median.result(frame, "x", items, ["g"]).to_list()
+    none, infinite, one = median.result(States(frame, "x", items, ["g"])).to_list()
     assert none is None
     assert infinite is None
     assert abs(float(one) - 1) <= 0.01
@@ -97,7 +97,7 @@ def test_distinct_is_exact_up_to_the_bound_and_in_registers_above() -> None:
         return distinct.fold_items(pl.DataFrame({"g": 0, "v": np.arange(low, high)}), ["g"], pl.col("v"), None)
 
     def result(found: pl.DataFrame) -> int:
-        return int(distinct.result(pl.DataFrame({"g": [0], "x.n": [1]}), "x", found, ["g"]).item())
+        return int(distinct.result(States(pl.DataFrame({"g": [0], "x.n": [1]}), "x", found, ["g"])).item())
 
     below = distinct.merge_items(pl.concat([items(0, 700), items(300, 1000)]), ["g"])
     assert result(below) == 1000
@@ -132,7 +132,7 @@ def test_percentiles_of_many_series(q: str) -> None:
     events = pl.DataFrame({"g": rng.integers(0, 50, 10_000), "v": rng.lognormal(3, 2, 10_000) - 20})
     items = percentile.fold_items(events, ["g"], pl.col("v"), None)
     frame = events.group_by("g").agg(percentile.fold("x", pl.col("v"), None))
-    for g, text in zip(frame["g"], percentile.result(frame, "x", items, ["g"]), strict=True):
+    for g, text in zip(frame["g"], percentile.result(States(frame, "x", items, ["g"])), strict=True):
         ordered = np.sort(events.filter(pl.col("g") == g)["v"].to_numpy())
         wanted = ordered[max(1, ceil(Decimal(q) * len(ordered))) - 1]
         assert abs(float(text) - wanted) <= 0.01 * abs(wanted)
