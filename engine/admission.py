@@ -84,7 +84,8 @@ class DecisionState:
         kept = []
         for first, raw in segments:
             segment = decode_segment(raw).below(offset)
-            state._durable[first] = int(segment.times.max()) if len(segment.times) else NEVER
+            latest = int(segment.times.max()) if len(segment.times) else NEVER
+            state._durable[first] = max(latest, state._durable.get(first, NEVER))  # one may be there of each owner
             kept.append(segment)
         if entries := entries_of(kept):
             state.seen.add(entries.ids, entries.times, state.live_from_us)
@@ -238,8 +239,8 @@ def _ids(decoded: Decoded, valid: Int64s | None) -> tuple[Int64s, npt.NDArray[np
     """Which of the valid events have an identity, and the ids of those."""
     identities = decoded.identities(None if valid is None else valid.tolist())
     try:
-        return np.arange(len(identities)), digests(identities)  # type: ignore[arg-type]  # None has no encode
-    except AttributeError:
+        return np.arange(len(identities)), digests(identities)  # type: ignore[arg-type]  # None is no string
+    except TypeError:
         named = [place for place, identity in enumerate(identities) if identity is not None]
         return np.array(named, dtype=np.int64), digests([identity for identity in identities if identity is not None])
 

@@ -44,7 +44,7 @@ def digests(identities: Sequence[str]) -> UInt64s:
     if not identities:
         return np.empty((0, 2), dtype=np.uint64)
     digest = xxhash.xxh3_128_digest
-    return np.frombuffer(b"".join([digest(identity.encode()) for identity in identities]), dtype="<u8").reshape(-1, 2)
+    return np.frombuffer(b"".join(map(digest, map(str.encode, identities))), dtype="<u8").reshape(-1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +107,22 @@ class Seen:
         times = np.full(len(ids), NEVER, dtype=np.int64)
         words, bits = self._filter_of(ids[:, 0])
         left = np.flatnonzero((self._words[words] & bits) == bits)
+        low, high = ids[left, 0], ids[left, 1]
         if len(left) > 1:
-            left = left[np.argsort(ids[left, 0])]  # neighbours in a run share cache lines
+            order = np.argsort(low)  # neighbours in a run share cache lines
+            left, low, high = left[order], low[order], high[order]
         # Newest first. An id accepted again had expired before, so that the newest entry is the one that counts.
         for run in reversed(self._runs):
             if not len(left):
                 break
             if run.latest < live_from_us:
                 continue
-            hits, found = run.find(ids[left, 0], ids[left, 1])
+            hits, found = run.find(low, high)
             if len(hits):
                 times[left[hits]] = np.maximum(times[left[hits]], found)
-                left = np.delete(left, hits)
+                missing = np.ones(len(left), dtype=np.bool_)
+                missing[hits] = False
+                left, low, high = left[missing], low[missing], high[missing]
         times[times < live_from_us] = NEVER
         return times
 
@@ -131,10 +135,8 @@ class Seen:
             return
         if order is None:
             order = np.argsort(ids[:, 0])
-        ids, times = ids[order], times[order]
-        run = _Run(
-            np.ascontiguousarray(ids[:, 0]), np.ascontiguousarray(ids[:, 1]), times, int(times.max()), _level(len(ids))
-        )
+        low, high = ids[:, 0][order], ids[:, 1][order]  # by columns: many times faster than rows of two
+        run = _Run(low, high, times[order], int(times.max()), _level(len(ids)))
         self._runs.append(run)
         self._runs = [run for run in self._runs if run.latest >= live_from_us]
         self._into_filter(run.low)
