@@ -44,7 +44,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """What one flush writes. Each step is acknowledged before the next: dead letters of what was folded, state and
+    """What one flush writes. Each step is acknowledged before the next: dead letters of what was folded, state;
     partials; manifest; heartbeat; commit.
     """
 
@@ -52,7 +52,7 @@ class Flush:
     partials: list[tuple[int, bytes, bytes]]  # (partition of partials, key, value)
     manifest: tuple[bytes, bytes]
     heartbeat: Heartbeat
-    tombstones: list[bytes]  # table keys, to delete once the manifest is durable
+    tombstones: list[bytes]  # table keys, to delete once the manifest is durable, and if no newer owner came before it
     offset: int
 
     def heartbeats(self, partitions: int) -> list[tuple[int, bytes, bytes]]:
@@ -82,8 +82,7 @@ class SourcePartition:
     """The owner's state of one partition of a source.
 
     ``restored`` are the table's records of this partition, in changelog order, newest of each key; ``merge_partitions``
-    the partition count of partials. After a restart the reader goes on at `offset`; `resend` holds the partials that
-    may never have gone out.
+    the partition count of partials. After a restart the reader goes on at `offset`.
     """
 
     def __init__(
@@ -116,11 +115,11 @@ class SourcePartition:
         self._segments: dict[int, set[bytes]] = {}  # first offset -> table keys
         self._superseded: list[bytes] = []  # table keys of earlier owners, to tombstone behind the next manifest
         self._rewrites: list[tuple[bytes, bytes]] = []  # what was recovered, under our own keys
+        self._resends: list[tuple[int, bytes, bytes]] = []  # its blocks as partials
         self._decision = decision_settings(self.source)
         self._former: tuple[Admission, DecisionSettings] | None = (
             None  # judges what lies below the highest recovered stamp
         )
-        self.resend: list[tuple[int, bytes, bytes]] = []
         found = recover(restored, epoch)
         self.manifest = found.manifest
         self.topic_id = topic_id or (self.manifest.topic_id if self.manifest else "")  # not every broker tells
@@ -140,6 +139,10 @@ class SourcePartition:
         offset = manifest.offset if manifest else 0
         self._segments = found.segment_keys
         self._superseded = found.superseded
+        for begin, raw in found.unfenced:
+            own = record_key(SEGMENT, self.partition, begin, self.epoch)
+            self._segments[begin].add(own)
+            self._rewrites.append((own, raw))
         for view_id, view_state in self._views.items():
             first = self._floor // view_state.view.pane_us if self._floor != NEVER else NEVER
             blocks = []
@@ -153,7 +156,10 @@ class SourcePartition:
                 blocks.append((key, value))
                 view_state.written.add((pane, bucket))
                 if key.epoch != self.epoch:
-                    self._rewrites.append((key._replace(epoch=self.epoch).pack(), value))
+                    own = key._replace(epoch=self.epoch).pack()
+                    self._rewrites.append((own, value))
+                    dimensions = view_state.view.dimensions
+                    self._resends.append((dimensions.partition(bucket, self.merge_partitions), own, value))
             if blocks:
                 self._restore_view(view_state, blocks, offset)
         former = source_as_of(manifest.decision, self.source) if manifest else self.source
@@ -191,10 +197,6 @@ class SourcePartition:
             return
         state.ahead = ahead.drop("_block")
         self._replay_until = max(self._replay_until, *ahead["_stamp"].to_list())
-        for (key, value), stamp in zip(found, decoded.stamps, strict=True):
-            if stamp > offset:
-                partition = state.view.dimensions.partition(key.bucket, self.merge_partitions)
-                self.resend.append((partition, key._replace(epoch=self.epoch).pack(), value))
 
     def _history(self, manifest: Manifest | None) -> dict[str, int]:
         """From when each column has its history; columns that the manifest does not know start here (rule 19)."""
@@ -345,11 +347,11 @@ class SourcePartition:
     # -- flushing ------------------------------------------------------------------------------------------------------
 
     def take_over(self) -> Flush:
-        """What a new owner writes before it announces itself: the recovered state under its own keys, then its
+        """What a new owner writes first: the recovered state under its own keys, in the table and as partials, then its
         manifest.
 
-        From then on nothing that an earlier owner still writes counts (see `engine.recovery`). Without it, the first
-        flush does the same.
+        From then on nothing that an earlier owner still writes counts (see `engine.recovery`), and merge depends on no
+        key that such an owner could overwrite. Without it, the first flush does the same.
         """
         return self._flush([], [], [], Progress())
 
@@ -384,8 +386,9 @@ class SourcePartition:
     ) -> Flush:
         newer = {key for key, _ in state}
         state = [(key, value) for key, value in self._rewrites if key not in newer] + state
+        partials = [*self._resends, *partials]
         tombstones = self._superseded + tombstones
-        self._superseded, self._rewrites = [], []
+        self._superseded, self._rewrites, self._resends = [], [], []
         manifest = Manifest(
             offset=self.offset,
             highest_us=self._flushed_us,

@@ -22,6 +22,7 @@ from engine.pane_store import PaneStore
 from engine.plan import Column, KpiPlan, Plan
 from engine.publishing import KpiPublisher, Outgoing
 from engine.records import (
+    ANNOUNCEMENT,
     HEARTBEAT,
     MANIFEST,
     OTHERS,
@@ -35,6 +36,7 @@ from engine.records import (
     record_key,
     record_kind,
     split_key,
+    with_epoch,
 )
 from engine.series import Directory
 from engine.values import ValueRows
@@ -55,12 +57,13 @@ class Publication:
 
 
 class MergePartition:
-    """State of one partition (of ``partitions``) of partials, and what is published from it."""
+    """State of one partition (of ``partitions``) of partials, and what is published from it. ``epoch``: its owner's."""
 
-    def __init__(self, plan: Plan, partition: int, partitions: int = 1) -> None:
+    def __init__(self, plan: Plan, partition: int, partitions: int = 1, *, epoch: int = 0) -> None:
         self.plan = plan
         self.partition = partition
         self.partitions = partitions
+        self.epoch = epoch
         self.offset = 0
         self.topic_id = ""  # Kafka's, of partials
         self._directories: dict[str, Directory] = {}
@@ -90,7 +93,12 @@ class MergePartition:
     # -- recovery ------------------------------------------------------------------------------------------------------
 
     def restore(self, states: Iterable[tuple[bytes, bytes]], partials: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Take up the state: the table's records, and the partials below the manifest's offset, in their order."""
+        """Take up the state: the table's records, and the partials below the manifest's offset, in their order.
+
+        What an owner wrote after its successor had announced itself does not count, here as when it came: it may have
+        been decided by other settings. Compaction has kept the announcements where they were, and what was lost as it
+        overwrote its own records, the successor had sent again under its own keys (protocol rule 3).
+        """
         for key, value in states:
             kind = record_kind(key)
             if kind == MANIFEST:
@@ -99,16 +107,19 @@ class MergePartition:
                 _, _, end, _, id_ = split_key(key)
                 if id_ in self._by_id:
                     self._by_id[id_].revisions[end] = dict(decode_revisions(value).of)
+        heard, self._epochs = self._epochs, {}
         for raw, partial in partials:
             if partial is None:
                 continue
             kind = record_kind(raw)
             if kind == BLOCK:
-                block = BlockKey.unpack(raw)
-                if block.view in self._stores:
-                    self._waiting.setdefault(block.view, {})[raw] = (block, partial)
+                self._take_block(raw, partial)
+            elif kind == ANNOUNCEMENT:
+                self._announced(raw)
             elif kind == OTHERS:
                 self._take_share(raw, partial, publish=False)
+        for place, epoch in heard.items():
+            self._epochs[place] = max(epoch, self._epochs.get(place, -1))
         self._take_blocks(publish=False)
 
     def _restore_manifest(self, manifest: MergeManifest) -> None:
@@ -138,17 +149,28 @@ class MergePartition:
             kind = record_kind(raw)
             if kind == HEARTBEAT:
                 self._hear(decode_heartbeat(value))
+            elif kind == ANNOUNCEMENT:
+                self._announced(raw)
             elif kind == OTHERS:
                 self._take_share(raw, value, publish=True)
             elif kind == BLOCK:
-                key = BlockKey.unpack(raw)
-                source = self._view_source.get(key.view)
-                if source is None:  # of a newer catalog elsewhere: stays in the topic, for those who know it
-                    continue
-                if self._current(source, key.partition, key.epoch):
-                    waiting = self._waiting.setdefault(key.view, {})
-                    if raw not in waiting or stamp_of(value) > stamp_of(waiting[raw][1]):
-                        waiting[raw] = (key, value)
+                self._take_block(raw, value)
+
+    def _take_block(self, raw: bytes, value: bytes) -> None:
+        key = BlockKey.unpack(raw)
+        source = self._view_source.get(key.view)
+        if source is None:  # of a newer catalog elsewhere: stays in the topic, for those who know it
+            return
+        if not self._current(source, key.partition, key.epoch):
+            self._unread.append(raw)
+            return
+        waiting = self._waiting.setdefault(key.view, {})
+        if raw not in waiting or stamp_of(value) > stamp_of(waiting[raw][1]):
+            waiting[raw] = (key, value)
+
+    def _announced(self, key: bytes) -> None:
+        _, partition, _, epoch, source = split_key(key)
+        self._current(source, partition, epoch)
 
     def _take_share(self, key: bytes, value: bytes, *, publish: bool) -> None:
         publisher = self._by_id.get(split_key(key)[4])
@@ -209,7 +231,7 @@ class MergePartition:
             if rows is not None and rows.frame.height:
                 values.append(rows)
         tombstones = self._drop(out)
-        shares = [(self._home[set_], key, value) for set_, key, value in out.shares]
+        shares = [(self._home[set_], with_epoch(key, self.epoch), value) for set_, key, value in out.shares]
         manifest = (record_key(MANIFEST, self.partition), encode(self._manifest()))
         return Publication(out.revisions, shares, values, manifest, tombstones, self.offset)
 

@@ -74,10 +74,10 @@ class OtherSeries:
         bucket = split_key(key)[1]
         span = (share.start_us, share.end_us)
         known = self.shares.setdefault(span, {}).get(bucket)
+        self.keys.setdefault(span, set()).add(key)
         if known is not None and (known.progress, known.closed) >= (share.progress, share.closed):
             return
         self.shares[span][bucket] = share
-        self.keys.setdefault(span, set()).add(key)
         if publish:
             self.changed.add(span)
         elif self.is_closed(span):

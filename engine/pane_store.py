@@ -173,7 +173,7 @@ class PaneStore:
     # -- taking blocks in ----------------------------------------------------------------------------------------------
 
     def take(self, blocks: Sequence[tuple[bytes, BlockKey, bytes]]) -> tuple[pl.DataFrame | None, list[bytes]]:
-        """Replace blocks by those with a higher stamp.
+        """Replace blocks by those with a higher stamp, or of a newer owner with the same: it may have more columns.
 
         Answers (pane, bucket, h, <column id>: changed) of the series that changed, or None, and the keys that nobody
         reads any more: of panes that were dropped, and of earlier owners.
@@ -189,7 +189,7 @@ class PaneStore:
             known = self._stamps.get(place)
             if known is None and self._is_sealed(place):
                 continue  # its partition promised that there is no more
-            if known is None or stamp > known[0]:
+            if known is None or (stamp, _epoch(raw)) > (known[0], _epoch(known[1])):
                 if known is not None and _epoch(known[1]) < _epoch(raw):
                     unread.append(known[1])
                 self._stamps[place] = (stamp, raw)

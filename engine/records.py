@@ -8,7 +8,7 @@ since the epoch.
 from __future__ import annotations
 
 import struct
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import msgspec
 
@@ -16,13 +16,14 @@ from engine.blocks import UnknownVersion
 from engine.decisions import DecisionSettings
 
 VERSION = 1
-RecordKind = Literal[2, 3, 4, 5, 6, 7]
+RecordKind = Literal[2, 3, 4, 5, 6, 7, 8]
 HEARTBEAT: RecordKind = 2
 OTHERS: RecordKind = 3
 SEGMENT: RecordKind = 4
 MANIFEST: RecordKind = 5
 ASSIGNMENT: RecordKind = 6
 WINDOWS: RecordKind = 7
+ANNOUNCEMENT: RecordKind = 8
 T = TypeVar("T", "Manifest", "Heartbeat", "MergeManifest", "Revisions", "Others")
 _HEAD = struct.Struct(">BB")
 _ENTRY = struct.Struct(">BBIqQ")
@@ -138,6 +139,19 @@ def record_key(kind: RecordKind, partition: int, position: int = 0, epoch: int =
     name.
     """
     return _ENTRY.pack(kind, VERSION, partition, position, epoch) + name.encode()
+
+
+def announcement(source: str, partition: int, epoch: int) -> tuple[bytes, bytes]:
+    """What the new owner of a source partition tells every merge partition before it reads its table: a record of its
+    own for each owner, which compaction leaves where it is (protocol rule 3).
+    """
+    return record_key(ANNOUNCEMENT, partition, 0, epoch, source), b"announced"
+
+
+def with_epoch(key: bytes, epoch: int) -> bytes:
+    """A key made by `record_key`, as the owner of this epoch writes it."""
+    kind, partition, position, _, name = split_key(key)
+    return record_key(cast(RecordKind, kind), partition, position, epoch, name)
 
 
 def record_kind(key: bytes) -> int:

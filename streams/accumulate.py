@@ -1,8 +1,9 @@
 """The first stage at work: source partitions of this worker, from their assignment to their revocation.
 
 A batch is folded as it comes. At a flush, what was folded is written, each step acknowledged before the next: dead
-letters, state and partials; the manifest; the heartbeat; tombstones and the commit (protocol rule 1). Folding goes on
-while a flush is being written.
+letters; state; partials; the manifest; the heartbeat; tombstones and the commit (protocol rule 1). Partials follow the
+state, so that a new owner has read all that merge was told before (rule 3). Folding goes on while a flush is being
+written.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from engine.accumulating import Flush, Progress, SourcePartition, TableRecord
+from engine.catalog.model import Source
 from engine.decoding.batch import Batch
 from engine.event_time import NEVER
 from engine.plan import Plan
-from engine.records import ASSIGNMENT, HEARTBEAT, Heartbeat, encode, record_key
+from engine.records import ASSIGNMENT, HEARTBEAT, Heartbeat, announcement, encode, record_key, record_kind
 from sinks.names import EventOutcome, dead_letter_topic, partials_topic
 from streams.dead_letters import DeadLetterLimit, TooManyDeadLetters, dead_letter_records
 from streams.fetching import Fetched
@@ -30,7 +32,7 @@ from streams.parts import Parts
 from streams.producing import Pair, Place
 from streams.reading import TopicReader
 from streams.state_checks import check_source, check_topic
-from streams.tables import OwnedLog, assign, newest_records, write
+from streams.tables import OwnedLog, assign, delete, newest_records, write
 from streams.topics import blocks_changelog
 from streams.transport import Lag
 
@@ -141,7 +143,12 @@ class Accumulate:
             log: record_key(ASSIGNMENT, log.partition, 0, 0, uuid.uuid4().hex) for log in logs.values()
         }
         assigned = await assign(self._writer, keys, self._copies)
-        tables = await newest_records(reader, {log: owned.end for log, owned in assigned.items()}, self._copies)
+        await self._announce({tp: assigned[log].epoch for tp, log in logs.items()}, sources)
+        upto = await reader.ends(list(assigned))
+        tables = await newest_records(reader, upto, self._copies)
+        for log, owned_log in assigned.items():
+            newer = [key for key, _, offset in tables[log] if offset > owned_log.epoch]
+            owned_log.has_read(upto[log], newer=any(record_kind(key) == ASSIGNMENT for key in newer))
         topics = [TopicPartition(*tp) for tp in wanted]
         ids = await reader.topic_id_texts({tp.topic for tp in wanted})
         starts, ends = await reader.starts(topics), await reader.ends(topics)
@@ -161,14 +168,19 @@ class Accumulate:
             for owned in found
         ]
         await self._write_all(made)
-        resent: dict[Place, list[Pair]] = {}
+        former: dict[Place, list[Pair]] = {}
         for owned in found:
-            for partition, key, value in [*owned.state.resend, *self._former_heartbeats(owned)]:
-                resent.setdefault((self._partials, partition), []).append((key, value))
-        await self._writer.write(resent)
+            for partition, key, value in self._former_heartbeats(owned):
+                former.setdefault((self._partials, partition), []).append((key, value))
+        await self._writer.write(former)
         self._owned.update({owned.tp: owned for owned in found})
         records = sum(len(table) for table in tables.values())
         _log.info("%s: recovered from %d records in %.1f s", listed(wanted), records, time.monotonic() - began)
+
+    async def _announce(self, epochs: Mapping[TP, int], sources: Mapping[str, Source]) -> None:
+        """To merge, which ignores from then on what earlier owners of these partitions still send."""
+        told = [announcement(sources[tp.topic].name, tp.partition, epoch) for tp, epoch in epochs.items()]
+        await self._writer.write({(self._partials, partition): told for partition in range(self._layout.merge)})
 
     def _former_heartbeats(self, owned: _Owned) -> list[tuple[int, bytes, None]]:
         """Those of the owner before, to tombstone: their keys end in an epoch that is over."""
@@ -293,14 +305,13 @@ class Accumulate:
         """Flushes and heartbeats, in their order."""
         flushed = [(part.owned, part.flush) for part in made if part.flush is not None]
         logs = [owned.log for owned, _ in flushed]
-        records: dict[Place, list[Pair]] = {}
-        for owned, flush in flushed:
-            if flush.state:
-                records[owned.log.place] = list(flush.state)
+        partials: dict[Place, list[Pair]] = {}
+        for _, flush in flushed:
             for partition, key, value in flush.partials:
-                records.setdefault((self._partials, partition), []).append((key, value))
-        if records:
-            await write(self._writer, records, logs)
+                partials.setdefault((self._partials, partition), []).append((key, value))
+        await write(self._writer, {owned.log.place: flush.state for owned, flush in flushed}, logs)
+        if partials:
+            await self._writer.write(partials)
         if flushed:
             await write(self._writer, {owned.log.place: [flush.manifest] for owned, flush in flushed}, logs)
         beats: dict[Place, list[Pair]] = {}
@@ -312,9 +323,9 @@ class Accumulate:
         if beats:
             await self._writer.write(beats)
         if flushed:
-            gone = {owned.log.place: [(key, None) for key in flush.tombstones] for owned, flush in flushed}
             committed = {owned.tp: flush.offset for owned, flush in flushed}
-            await asyncio.gather(write(self._writer, gone, logs), self._consumer().commit_offsets(committed))
+            gone = [(owned.log, flush.tombstones) for owned, flush in flushed]
+            await asyncio.gather(delete(self._writer, gone), self._consumer().commit_offsets(committed))
 
     async def _is_owner(self, owned: _Owned) -> bool:
         """Whether nobody else wrote to the changelog since the partition was assigned to us."""

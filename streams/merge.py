@@ -14,6 +14,7 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from aiokafka.structs import TopicPartition
@@ -168,21 +169,12 @@ class Merge:
         partials = await newest_records(reader, upto, self._copies)
         for tp, log in logs.items():
             records = [(key, value) for key, value, _ in partials[topics[tp]]]
-            state = await self._engine.run(self._restore(plan, tp, id_, states[tp], records))
+            state = MergePartition(plan, tp.partition, self._partitions, epoch=assigned[log].epoch)
+            await self._engine.run(partial(state.restore, states[tp].items(), records))
+            state.topic_id = id_ or state.topic_id
             self._owned[tp] = _Owned(tp, state, assigned[log], fenced[tp], ends[topics[tp]])
         blocks = sum(len(records) for records in partials.values())
         _log.info("%s: recovered %d blocks in %.1f s", listed(wanted), blocks, self._clock() - began)
-
-    def _restore(
-        self, plan: Plan, tp: TP, topic_id: str, states: dict[bytes, bytes], partials: list[tuple[bytes, bytes]]
-    ) -> Callable[[], MergePartition]:
-        def restore() -> MergePartition:
-            state = MergePartition(plan, tp.partition, self._partitions)
-            state.restore(states.items(), partials)
-            state.topic_id = topic_id or state.topic_id
-            return state
-
-        return restore
 
     async def release(self, tps: Collection[TP]) -> None:
         """Let go of partitions, once what is being published is durable."""
@@ -296,7 +288,7 @@ class Merge:
         gone: dict[Place, list[Pair]] = {
             (self._partials, part.owned.tp.partition): [(key, None) for key in part.publication.tombstones]
             for part in durable
-            if part.publication.tombstones
+            if part.publication.tombstones and part.owned.log.alone  # else see `streams.tables.delete`
         }
         committed = {part.owned.tp: part.publication.offset for part in durable}
         await asyncio.gather(self._writer.write(gone), self._consumer().commit_offsets(committed))

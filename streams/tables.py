@@ -1,7 +1,7 @@
 """Tables kept in compacted topics: the newest record of each key, and who may write them (protocol rule 3).
 
-An owner announces itself with an assignment record; the offset of that record is its epoch. What an earlier owner
-writes after it, woken up too late, does not count.
+An owner begins with an assignment record; the offset of that record is its epoch, which its keys carry. Once it has
+written under its own keys what it took over, what an earlier owner writes, woken up too late, does not count any more.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import struct
 import uuid
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from streams.reading import TopicReader
 
 _EPOCH = struct.Struct(">Q")
 _ASSIGNMENT = b"\xff" * _EPOCH.size
+_ESTABLISHED = b""  # the key of what an owner writes behind all that it took over
 _log = logging.getLogger(__name__)
 
 
@@ -114,7 +114,9 @@ class _Table:
 
 @dataclass(slots=True)
 class OwnedLog:
-    """A changelog partition that is ours. ``end``: behind our last write; ``alone``: nobody wrote in between."""
+    """A changelog partition that is ours. ``end``: behind our last write; ``alone``: no newer owner, nor anybody else
+    whom we have not read, wrote before that.
+    """
 
     tp: TopicPartition
     epoch: int
@@ -125,6 +127,11 @@ class OwnedLog:
     @property
     def place(self) -> Place:
         return self.tp.topic, self.tp.partition
+
+    def has_read(self, end: int, *, newer: bool) -> None:
+        """What was there up to an end, whether or not ``newer`` owners are among those who wrote it."""
+        self.end = end
+        self.alone = not newer
 
     def untouched(self, end: int) -> bool:
         """Whether all since our assignment is ours, given the log's end now: then nobody took it over meanwhile."""
@@ -153,8 +160,22 @@ async def write(writer: BulkWriter, records: Mapping[Place, Sequence[Pair]], log
                 await log.copies.extend(log.tp, start, written)
 
 
+async def delete(writer: BulkWriter, keys: Iterable[tuple[OwnedLog, Sequence[bytes]]]) -> None:
+    """Delete what our last write, a manifest, has made needless.
+
+    Not where somebody else wrote before it: a newer owner, if that is who it was, goes on from the manifest before,
+    for which it is needed. So a deletion may come as late as it will; and the next owner makes up for those left out.
+    """
+    gone = [(log, [(key, None) for key in found]) for log, found in keys if log.alone]
+    await write(writer, {log.place: pairs for log, pairs in gone}, [log for log, _ in gone])
+
+
 class FencedTable:
-    """A table whose keys say nothing of their writer: the writer's epoch goes before each key in the topic."""
+    """A table whose keys say nothing of their writer: the writer's epoch goes before each key in the topic.
+
+    An owner is established by a record of its own behind its copy of the table. The newest one that is wrote the whole
+    table: what earlier owners, or newer ones that were never established, wrote does not count.
+    """
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
@@ -165,21 +186,17 @@ class FencedTable:
         return _ASSIGNMENT + uuid.uuid4().bytes
 
     def take_over(self, records: Sequence[TableRecord]) -> tuple[dict[bytes, bytes], list[Pair]]:
-        """The table as its last rightful owner left it, and what to write so that it does not depend on that owner's
-        keys any more, which it could still overwrite.
+        """The table as its last rightful owner left it, and what to write, in this order, before anything else: so
+        that it does not depend on that owner's keys any more, which it could still overwrite.
         """
-        assigned = [offset for key, _, offset in records if key.startswith(_ASSIGNMENT)]
-        table: dict[bytes, bytes] = {}
-        former: list[Pair] = []
-        for key, value, offset in records:
-            if key.startswith(_ASSIGNMENT):
-                continue  # all are kept: each fences those before it
-            writer = _EPOCH.unpack_from(key)[0]
-            former.append((key, None))
-            newer = bisect_right(assigned, writer)
-            if newer == len(assigned) or assigned[newer] > offset:
-                table[key[_EPOCH.size :]] = value
-        return table, [*self.pairs(table.items()), *former]
+        former = [key for key, _, offset in records if offset != self.epoch]
+        written = [(_EPOCH.unpack_from(key)[0], key[_EPOCH.size :], value)
+                   for key, value, _ in records if not key.startswith(_ASSIGNMENT)]  # fmt: skip
+        established = [writer for writer, key, _ in written if key == _ESTABLISHED]
+        owner = max(established or [writer for writer, _, _ in written], default=None)
+        table = {key: value for writer, key, value in written if writer == owner and key != _ESTABLISHED}
+        own = self.pairs([*table.items(), (_ESTABLISHED, b"established")])
+        return table, [*own, *((key, None) for key in former)]
 
     def pairs(self, records: Iterable[tuple[bytes, bytes | None]]) -> list[Pair]:
         """The records as they are written."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
@@ -23,7 +23,17 @@ from engine.catalog.model import Catalog
 from engine.dead_letters import Reject
 from engine.merging import MergePartition, Publication
 from engine.plan import Plan, plan_catalog
-from engine.records import ASSIGNMENT, HEARTBEAT, MANIFEST, decode_merge_manifest, encode, record_key, record_kind
+from engine.records import (
+    ASSIGNMENT,
+    HEARTBEAT,
+    MANIFEST,
+    announcement,
+    decode_merge_manifest,
+    encode,
+    record_key,
+    record_kind,
+    split_key,
+)
 from engine.values import ValueRows, render
 
 MINUTE = 60_000_000
@@ -35,7 +45,7 @@ AT_END = Progress(at_end=True)
 Event = dict[str, object]
 Value = dict[str, object]
 Record = tuple[bytes, bytes | None]
-Step = tuple[Literal["table", "partials", "windows", "values"], int, object]
+Step = tuple[Literal["table", "partials", "delete", "windows", "values"], int, object]
 
 
 def load(text: str) -> Catalog:
@@ -110,16 +120,21 @@ class Rig:
         self.windows: list[dict[bytes, bytes]] = [{} for _ in range(merges)]
         self.values: list[Value] = []
         self.rejects: list[Reject] = []
+        self.unannounced: list[Callable[[], None]] = []  # what happens in the next takeovers, before they are announced
+        self.unestablished: list[Callable[[], None]] = []  # and then, once the table was read
         self.merges = [MergePartition(plan, p, merges) for p in range(merges)]
         self.sources = [self._owner(p) for p in range(partitions)]
 
     # -- the first stage
 
     def _owner(self, partition: int) -> SourcePartition:
-        """A new owner: it writes its assignment, recovers what lies before, and takes over."""
+        """A new owner: it writes its assignment, announces itself, recovers what is there then, and takes over."""
         table = self.tables[partition]
         epoch = len(table)
-        table.append((record_key(ASSIGNMENT, partition, 0, epoch, f"owner {epoch}"), b""))
+        table.append((record_key(ASSIGNMENT, partition, 0, 0, f"owner {epoch}"), b""))
+        if self.unannounced:
+            self.unannounced.pop(0)()
+        self.write([("partials", to, announcement("orders", partition, epoch)) for to in range(len(self.merges))])
         newest = {key: (value, offset) for offset, (key, value) in enumerate(table)}
         owner = SourcePartition(
             self.plan,
@@ -133,9 +148,10 @@ class Rig:
                 key=lambda record: record[2],
             ),
         )
+        if self.unestablished:
+            self.unestablished.pop(0)()
         if epoch:
             self.write(self.steps(partition, owner.take_over()))
-            self.write([("partials", to, (key, value)) for to, key, value in owner.resend])
         else:
             self.beat(owner)
         return owner
@@ -164,7 +180,7 @@ class Rig:
         steps += [("partials", to, (key, value)) for to, key, value in flush.partials]
         steps.append(("table", partition, flush.manifest))
         steps += [("partials", to, (key, value)) for to, key, value in flush.heartbeats(len(self.merges))]
-        steps += [("table", partition, (key, None)) for key in flush.tombstones]
+        steps += [("delete", partition, (key, flush.manifest[0])) for key in flush.tombstones]
         return steps
 
     def flush(self, partition: int, progress: Progress = AT_END) -> None:
@@ -174,6 +190,11 @@ class Rig:
         for kind, to, what in steps:
             if kind == "table":
                 self.tables[to].append(what)  # type: ignore[arg-type]  # as `Step` says
+            elif kind == "delete":
+                assert isinstance(what, tuple)
+                key, manifest = what
+                if self._is_alone(to, manifest):
+                    self.tables[to].append((key, None))
             elif kind == "partials":
                 self.log[to].append(what)  # type: ignore[arg-type]
             elif kind == "values":
@@ -186,6 +207,13 @@ class Rig:
                     self.windows[to].pop(key, None)
                 else:
                     self.windows[to][key] = value
+
+    def _is_alone(self, partition: int, manifest: bytes) -> bool:
+        """Whether no newer owner was assigned before the last manifest of this key was written."""
+        table, epoch = self.tables[partition], split_key(manifest)[3]
+        written = max(offset for offset, (key, _) in enumerate(table) if key == manifest)
+        since = table[epoch + 1 : written]
+        return not any(record_kind(key) == ASSIGNMENT for key, value in since if value is not None)
 
     def restart(self, partition: int) -> None:
         """The owner of a source partition is gone; another one takes up what is durable."""
@@ -214,7 +242,8 @@ class Rig:
 
     def restart_merge(self, partition: int = 0) -> None:
         """The owner of a partition of partials is gone; another one reads what compaction left below the manifest."""
-        merge = MergePartition(self.plan, partition, len(self.merges))
+        epoch = self.merges[partition].epoch + 1
+        merge = MergePartition(self.plan, partition, len(self.merges), epoch=epoch)
         states = self.windows[partition]
         durable = [decode_merge_manifest(value).offset for key, value in states.items() if record_kind(key) == MANIFEST]
         newest = {key: offset for offset, (key, _) in enumerate(self.log[partition])}

@@ -12,6 +12,7 @@ from engine.accumulating import Flush, Progress, SourcePartition
 from engine.blocks import BLOCK, BlockKey, stamp_of
 from engine.plan import Plan
 from engine.records import ASSIGNMENT, MANIFEST, SEGMENT, decode_manifest, record_key, record_kind
+from engine.recovery import recover
 from tests.engine.rig import AT_END, HOUR, MINUTE, T0, Event, Rig, end, order, orders, planned, run, shop
 
 KPIS = """
@@ -215,6 +216,135 @@ def test_rule_03_keys_of_earlier_owners_are_deleted_behind_the_next_manifest(pla
     }
 
 
+def as_former(rig: Rig, former: SourcePartition, events: list[Event]) -> None:
+    """A superseded owner reads events, which the owner has yet to read, and flushes."""
+    owner, rig.sources[0] = rig.sources[0], former
+    rig.send(0, events)
+    rig.flush(0)
+    rig.sources[0] = owner
+
+
+def test_rule_03_what_a_superseded_owner_deletes_takes_no_dedupe_segment_from_the_next_one(deduping: Plan) -> None:
+    """It reads on, and what has expired for it has not for its successor."""
+    rig = Rig(deduping, partitions=1)
+    rig.send(0, [order(T0, id="a")])
+    rig.flush(0)
+    former = rig.sources[0]
+    rig.restart(0)
+    as_former(rig, former, [order(T0, id="a"), order(T0 + 5 * HOUR, id="b")])
+    rig.restart(0)
+    rig.read(0)
+    assert dict(rig.sources[0].take_counts()) == {"accepted": 1, "duplicate": 1, "late": 0, "invalid": 0}
+
+
+def last_day(rig: Rig) -> object:
+    """The open window of 24 hours, as merge has it now."""
+    rig.merges[0].republish()
+    rig.publish()
+    return [value["value"] for value in rig.values if value["kpi"] == "day"][-1]
+
+
+@pytest.mark.parametrize("at", [T0, T0 + 3 * HOUR], ids=["in a block of both", "in a block that nobody else has"])
+def test_rule_03_merge_recovers_without_what_a_superseded_owner_wrote_by_other_settings(at: int) -> None:
+    """It accepts an event that its successor, by a shorter lateness, refuses. Compaction keeps its record, since keys
+    end in their epochs, and its stamp is the higher one.
+    """
+    day = "  day: {metric: revenue, window: {type: hop, size: 24h, slide: 1h}}\n"
+    rig = Rig(planned(shop(day)), partitions=1)
+    rig.send(0, [order(T0, amount=5), order(T0 + 10 * HOUR)])
+    rig.flush(0)
+    former, rig.plan = rig.sources[0], planned(shop(day, lateness="1h"))
+    rig.restart(0)
+    as_former(rig, former, [order(at, amount=7)])
+    rig.read(0)
+    rig.flush(0)
+    assert last_day(rig) == 6
+    rig.restart_merge()
+    assert last_day(rig) == 6
+
+
+@pytest.mark.parametrize("steps", [None, -1, 0], ids=["a whole flush", "a flush without its manifest", "nothing"])
+def test_rule_03_what_an_owner_writes_until_its_successor_announces_itself_counts(steps: int | None) -> None:
+    """The successor reads it as well, though it lies behind its assignment, and judges those events as they were."""
+    day = "  day: {metric: revenue, window: {type: hop, size: 24h, slide: 1h}}\n"
+    rig = Rig(planned(shop(day)), partitions=1)
+    rig.send(0, [order(T0, amount=5), order(T0 + 10 * HOUR)])
+    rig.flush(0)
+    rig.send(0, [order(T0, amount=7)])
+    flush, rig.plan = flush_of(rig), planned(shop(day, lateness="1h"))
+    manifest = rig.steps(0, flush).index(("table", 0, flush.manifest))
+    rig.unannounced.append(lambda: rig.write(rig.steps(0, flush)[: manifest if steps == -1 else steps]))
+    rig.restart(0)
+    expected = 13 if steps != 0 else 6
+    assert last_day(rig) == expected
+    rig.read(0)
+    rig.flush(0)
+    assert len(rig.rejects) == (steps == 0)
+    assert last_day(rig) == expected
+    rig.restart(0)
+    rig.restart_merge()
+    assert last_day(rig) == expected
+
+
+def test_rule_03_what_it_writes_then_until_its_successor_has_taken_over_does_not_count() -> None:
+    day = "  day: {metric: revenue, window: {type: hop, size: 24h, slide: 1h}}\n"
+    rig = Rig(planned(shop(day)), partitions=1)
+    rig.send(0, [order(T0, amount=5), order(T0 + 10 * HOUR)])
+    rig.flush(0)
+    rig.send(0, [order(T0, amount=7)])
+    flush, rig.plan = flush_of(rig), planned(shop(day, lateness="1h"))
+    rig.unestablished.append(lambda: rig.write(rig.steps(0, flush)))
+    rig.restart(0)
+    rig.read(0)
+    rig.flush(0)
+    assert last_day(rig) == 6
+    rig.restart(0)
+    rig.restart_merge()
+    assert last_day(rig) == 6
+
+
+def test_rule_03_a_dedupe_segment_from_behind_an_assignment_is_known_to_all_who_come_after(deduping: Plan) -> None:
+    rig = Rig(deduping, partitions=1)
+    rig.send(0, [order(T0, id="a")])
+    flush = flush_of(rig)
+    rig.unannounced.append(lambda: rig.write(rig.steps(0, flush)))
+    rig.restart(0)
+    rig.restart(0)
+    rig.send(0, [order(T0, id="a")])
+    assert dict(rig.sources[0].take_counts()) == {"accepted": 0, "duplicate": 1, "late": 0, "invalid": 0}
+
+
+def test_rule_03_what_a_newer_owner_wrote_is_passed_over_by_one_that_reads_too_late(plan: Plan) -> None:
+    """It is superseded, and must neither count on its successor's keys nor delete them."""
+    rig = Rig(plan, partitions=1)
+    rig.send(0, orders(10, hours=1))
+    rig.flush(0)
+    records = [(key, value, offset) for offset, (key, value) in enumerate(rig.tables[0]) if value is not None]
+    epoch = len(records)
+    rig.restart(0)
+    table = [(key, value, offset) for offset, (key, value) in enumerate(rig.tables[0]) if value is not None]
+    found, alone = recover(table, epoch - 1), recover(records, epoch - 1)
+    assert found == alone
+
+
+def test_rule_03_of_blocks_with_the_same_stamp_the_newer_owners_counts() -> None:
+    """It may have a column that the older one's catalog did not."""
+    day = "  day: {metric: revenue, window: {type: hop, size: 24h, slide: 1h}}\n"
+    more = "  count: {metric: orders, window: {type: hop, size: 24h, slide: 1h}}\n"
+    rig = Rig(planned(shop(day)), partitions=1)
+    rig.send(0, [order(T0)])
+    steps = rig.steps(0, flush_of(rig))
+    rig.write(step for step in steps if step[0] == "partials" and record_kind(step[2][0]) == BLOCK)  # type: ignore[index]
+    rig.plan = planned(shop(day + more))
+    rig.restart_merge()
+    rig.publish()
+    rig.restart(0)
+    rig.read(0)
+    rig.flush(0)
+    rig.publish()
+    assert {value["kpi"]: value["value"] for value in rig.values} == {"day": 1, "count": 1}
+
+
 # -- rule 4
 
 
@@ -313,6 +443,22 @@ def test_rule_05_segments_are_deleted_under_the_keys_they_were_written_under(ded
     assert len([key for key, value in newest.items() if record_kind(key) == SEGMENT and value is not None]) == 1
 
 
+def test_rule_05_of_segments_that_begin_at_one_offset_none_goes_before_all_have_expired(deduping: Plan) -> None:
+    """One of a flush that never became durable, and that of the owner who made it again, later and with more in it."""
+    rig = Rig(deduping, partitions=1)
+    rig.send(0, [order(T0 + hour * HOUR // 2, id=f"early {hour}") for hour in range(4)])
+    rig.write(step for step in rig.steps(0, flush_of(rig)) if step[0] == "table" and record_kind(step[2][0]) == SEGMENT)  # type: ignore[index]
+    rig.restart(0)
+    rig.send(0, [order(T0 + 3 * HOUR, id=f"later {number}") for number in range(252)])
+    rig.flush(0)
+    rig.restart(0)
+    rig.send(0, [order(T0 + 4 * HOUR, id="b")])
+    rig.flush(0)
+    rig.restart(0)
+    rig.send(0, [order(T0 + 3 * HOUR, id="later 7")])
+    assert dict(rig.sources[0].take_counts()) == {"accepted": 0, "duplicate": 1, "late": 0, "invalid": 0}
+
+
 # -- all of them
 
 
@@ -360,6 +506,19 @@ def zombie(rig: Rig, p: int, _: float) -> None:
     rig.sources[p] = owner
 
 
+def former_in_a_takeover(rig: Rig, p: int, share: float) -> None:
+    """A former owner reads on and flushes, or a part of it, before its successor announces itself."""
+    former = rig.sources[p]
+
+    def reads_on() -> None:
+        rig.read(p)
+        steps = rig.steps(p, former.flush(AT_END))
+        rig.write(steps[: round(len(steps) * share)])
+
+    rig.unannounced.append(reads_on)
+    rig.restart(p)
+
+
 def publish(rig: Rig, _: int, share: float) -> None:
     rig.publish(open_windows=share < 0.5)
 
@@ -371,7 +530,8 @@ def crash_in_a_publication(rig: Rig, _: int, share: float) -> None:
 
 
 ACTIONS: list[Callable[[Rig, int, float], None]] = [
-    restart, fold, fold, flush, crash_in_a_flush, crash_while_taking_over, zombie, publish, crash_in_a_publication,
+    restart, fold, fold, flush, crash_in_a_flush, crash_while_taking_over, zombie, former_in_a_takeover,
+    publish, crash_in_a_publication,
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from decimal import Decimal
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from engine.blocks import BLOCK, BlockKey, stamp_of
 from engine.plan import DimensionSet, Plan
 from engine.records import MANIFEST, WINDOWS, decode_merge_manifest, record_kind
-from engine.series import series_hash
-from tests.engine.rig import HOUR, T0, Rig, end, order, orders, planned, run, shop
+from engine.series import buckets_of, series_hash
+from tests.engine.rig import HOUR, T0, Event, Rig, end, order, orders, planned, run, shop
 
 KPIS = """
   by_region: {metric: revenue, group_by: [region], window: {type: tumble, size: 1h}}
@@ -251,6 +252,43 @@ def test_rule_16_the_n_smallest_hashes_are_shown_and_the_total_adds_up(data: st.
         expected[region if region in shown else "__other__"] += at + 1
     found = {key[0]: value["value"] for key, value in rig.newest("by_region").items() if key[1] == end(1)}
     assert found == expected
+
+
+def test_rules_03_and_16_a_superseded_owner_of_a_bucket_takes_nothing_from_what_its_successor_sent_on() -> None:
+    """Compaction keeps what either of them sent."""
+    text = shop("  by_buyer: {metric: orders, group_by: [buyer], window: {type: tumble, size: 1h}}\n").replace(
+        'buyer: "integer?"', 'buyer: {type: "integer?", max_values: 3201}'
+    )
+    rig = Rig(planned(text), partitions=1, merges=2)
+    by_buyer = rig.plan.kpis[0].dimensions
+    home = by_buyer.partition(0, 2)
+
+    def send(*events: Event) -> None:
+        rig.send(0, events)
+        rig.flush(0)
+        rig.publish()
+        rig.publish()  # of what the first one sent on
+
+    assert by_buyer.buckets > 1
+    buyers = [order(T0, buyer=buyer) for buyer in range(6_000)]
+    send(*buyers)
+    former = rig.merges[1 - home]
+    rig.restart_merge(1 - home)
+    send(*buyers, order(T0 + 2 * HOUR))
+    former.republish()
+    rig.write(step for step in rig.publication_steps(1 - home, former.publish()) if step[0] == "partials")
+    rig.publish()
+    rig.restart_merge(home)
+    of_home = next(b for b in range(6_000) if _bucket(by_buyer, b) == 0)
+    send(order(T0, buyer=of_home))
+    closed = [value["value"] for (_, ending), value in rig.newest("by_buyer").items() if ending == end(1)]
+    assert sum(map(int, closed)) == 2 * 6_000 + 1
+
+
+def _bucket(names: DimensionSet, buyer: int) -> int:
+    h = pl.DataFrame({"h": [series_hash(("integer",), (buyer,))]}, schema={"h": pl.UInt64})
+    bucket: int = h.select(buckets_of(pl.col("h"), names.buckets)).item()
+    return bucket
 
 
 def test_rule_16_literal_markers_and_nulls_are_told_apart() -> None:
