@@ -121,3 +121,27 @@ BUILD_INFO: Final = "streamgauge_build_info"
 METRICS_PATH: Final = "/metrics"
 LIVE_PATH: Final = "/livez"
 READY_PATH: Final = "/readyz"
+
+API: Final = "/api/v1"
+CATALOG_PATH: Final = f"{API}/catalog"
+KPIS_PATH: Final = f"{API}/kpis"
+KPI_PATH: Final = f"{API}/kpis/{{kpi}}"
+VALUES_PATH: Final = f"{KPI_PATH}/values"
+TOP_PATH: Final = f"{KPI_PATH}/top"
+HISTORY_PATH: Final = f"{KPI_PATH}/history"
+ALERTS_PATH: Final = f"{API}/alerts"
+FINDINGS_PATH: Final = f"{API}/findings"
+STREAM_PATH: Final = f"{API}/stream"
+SESSION_PATH: Final = f"{API}/session"
+EVENTS_PATH: Final = f"{API}/events/{{source}}"
+OPENAPI_PATH: Final = "/openapi.json"
+PAGE_PATHS: Final = ("/", "/kpi/{rest:path}", "/wall", "/alerts")  # all one page, which reads the path itself
+
+SESSION_COOKIE: Final = "streamgauge_session"
+READ: Final = "read"
+SILENCE: Final = "silence"
+
+
+def send_right(source: str) -> str:
+    """The right to send events to a source of the catalog."""
+    return f"send:{source}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -32,6 +32,12 @@ class Update:
     def value(self) -> Value:
         return _parse(self.json)
 
+    @property
+    def at(self) -> tuple[int, int]:
+        """When it was written, on Redis' clock: milliseconds since the epoch, and a number within one."""
+        ms, _, number = self.id.partition("-")
+        return int(ms), int(number)
+
 
 async def kpis(redis: Redis, name: str) -> list[str]:
     """The KPIs that have current values, in alphabetical order. Walks over all keys: for people, not for loops."""
@@ -43,9 +49,41 @@ async def kpis(redis: Redis, name: str) -> list[str]:
 
 async def current(redis: Redis, name: str, kpi: str, where: Mapping[str, str] | None = None) -> list[Value]:
     """The current values of the KPI's series that have these dimension values (all where None), in order of dims."""
+    wanted = [dims for dims in await members(redis, name, kpi) if _matches(dims, where or {})]
+    return await _values(redis, name, kpi, wanted)
+
+
+async def members(redis: Redis, name: str, kpi: str) -> list[str]:
+    """The dims of the KPI's series, in order; the values of some may have expired since."""
     answer: Any = await redis.zrange(redis_key(name, kpi, "index"), 0, -1)
-    members = sorted(map(_text, answer))
-    return await _values(redis, name, kpi, [dims for dims in members if _matches(dims, where or {})])
+    return sorted(map(_text, answer))
+
+
+async def existing(redis: Redis, name: str, kpi: str) -> set[str]:
+    """The dims of the KPI's series that have a current value."""
+    found: set[str] = set()
+    for part in _parts(await members(redis, name, kpi)):
+        async with redis.pipeline(transaction=False) as pipeline:
+            for dims in part:
+                pipeline.exists(redis_series_key(name, kpi, "current", dims))
+            answers = await pipeline.execute()
+        found.update(dims for dims, exists in zip(part, answers, strict=True) if exists)
+    return found
+
+
+async def current_texts(
+    redis: Redis, name: str, kpi: str, members: Sequence[str]
+) -> AsyncIterator[tuple[str, str, str]]:
+    """The dims, the order (see `rows.order_text`) and the JSON of each of these series that has a current value."""
+    for part in _parts(members):
+        async with redis.pipeline(transaction=False) as pipeline:
+            for dims in part:
+                pipeline.hgetall(redis_series_key(name, kpi, "current", dims))
+            answers = await pipeline.execute()
+        for dims, answer in zip(part, answers, strict=True):
+            if answer:  # else it expired since the index was read
+                fields = {_text(field): _text(text) for field, text in answer.items()}
+                yield dims, fields["order"], object_of(fields)
 
 
 async def top(redis: Redis, name: str, kpi: str, n: int = 10, *, lowest: bool = False) -> list[Value]:
@@ -79,22 +117,33 @@ async def updates(
     for `last_ids` before reading them. Needs a client that may wait for an answer
     (`connection.connect(..., blocking_reads=True)`), and of a Cluster one call per KPI.
     """
-    streams: dict[bytes | str | memoryview, Any] = {}
-    names: dict[str, str] = {}
-    for kpi in kpis:
-        key = redis_key(name, kpi, "updates")
-        names[key] = kpi
-        streams[key] = (last_id or {}).get(kpi) or await _last(redis, key)
-    while True:
-        answer: Any = await redis.xread(streams, count=_AT_ONCE, block=block_ms)
-        if not answer:
-            return
-        for key_bytes, entries in answer:
-            key = _text(key_bytes)
-            for id_bytes, fields in entries:
-                entry = {_text(field): _text(text) for field, text in fields.items()}
-                streams[key] = _text(id_bytes)
-                yield names[key], Update(streams[key], entry["dims"], entry["json"])
+    positions = {kpi: (last_id or {}).get(kpi) or await _last(redis, redis_key(name, kpi, "updates")) for kpi in kpis}
+    while found := await changes(redis, name, positions, block_ms=block_ms):
+        for kpi, changed in found.items():
+            for update in changed:
+                positions[kpi] = update.id
+                yield kpi, update
+
+
+async def changes(
+    redis: Redis, name: str, positions: Mapping[str, str], *, block_ms: int, count: int = _AT_ONCE
+) -> dict[str, list[Update]]:
+    """At most ``count`` changes of each KPI after its position; empty when none came for ``block_ms`` (0: for ever)."""
+    kpis = {redis_key(name, kpi, "updates"): kpi for kpi in positions}
+    streams: dict[bytes | str | memoryview, Any] = {key: positions[kpi] for key, kpi in kpis.items()}
+    answer: Any = await redis.xread(streams, count=count, block=block_ms)
+    return {kpis[_text(key)]: list(map(_update, entries)) for key, entries in answer or ()}
+
+
+async def changes_before(redis: Redis, name: str, kpi: str, position: str, count: int) -> list[Update]:
+    """The last ``count`` changes up to a position, oldest first."""
+    entries: Any = await redis.xrevrange(redis_key(name, kpi, "updates"), position, "-", count=count)
+    return [_update(entry) for entry in reversed(entries)]
+
+
+async def holds(redis: Redis, name: str, kpi: str, position: str) -> bool:
+    """Whether the change at a position is still in the stream: then none after it was trimmed."""
+    return bool(await redis.xrange(redis_key(name, kpi, "updates"), position, position))
 
 
 async def last_ids(redis: Redis, name: str, kpis: Iterable[str]) -> dict[str, str]:
@@ -109,17 +158,7 @@ async def _last(redis: Redis, key: str) -> str:
 
 
 async def _values(redis: Redis, name: str, kpi: str, members: list[str]) -> list[Value]:
-    values: list[Value] = []
-    for part in _parts(members):
-        async with redis.pipeline(transaction=False) as pipeline:
-            for dims in part:
-                pipeline.hgetall(redis_series_key(name, kpi, "current", dims))
-            answers = await pipeline.execute()
-        for answer in answers:
-            if answer:  # else it expired since the index was read
-                fields = {_text(field): _text(text) for field, text in answer.items()}
-                values.append(_parse(object_of(fields)))
-    return values
+    return [_parse(json) async for _, _, json in current_texts(redis, name, kpi, members)]
 
 
 def dimensions(dims: str) -> dict[str, str]:
@@ -140,7 +179,13 @@ def _within(value: Value, since: datetime | None, until: datetime | None) -> boo
     return (since is None or end >= since) and (until is None or end <= until)
 
 
-def _parts(members: list[str]) -> Iterator[list[str]]:
+def _update(entry: Any) -> Update:
+    id_, fields = entry
+    texts = {_text(field): _text(text) for field, text in fields.items()}
+    return Update(_text(id_), texts["dims"], texts["json"])
+
+
+def _parts(members: Sequence[str]) -> Iterator[list[str]]:
     remaining = iter(members)
     while part := list(islice(remaining, _AT_ONCE)):
         yield part

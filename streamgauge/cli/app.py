@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from streamgauge.cli import demo, dlq, generate, lint, send, services, topics, validate, values, watch, worker
+from streamgauge.cli import demo, dlq, generate, lint, send, serve, services, topics, validate, values, watch, worker
 from streamgauge.cli.failures import Exit, Failure
 from streamgauge.cli.output import complain
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     epilog="Every option --some-name can be set as STREAMGAUGE_SOME_NAME. "
     "Exit codes: 0 success, 1 the answer is no, 2 wrong use, 3 a service cannot be reached.",
 )
-for module in (demo, services, validate, lint, topics, worker, send, values, watch):
+for module in (demo, services, validate, lint, topics, worker, serve, send, values, watch):
     module.add_to(app)
 app.add_typer(dlq.app)
 app.add_typer(generate.app)

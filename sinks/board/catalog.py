@@ -1,0 +1,69 @@
+"""The routes of what the catalog says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from sinks.board.answers import answer, encode
+from sinks.board.facts import CatalogFacts
+from sinks.board.mirror import Mirror
+from sinks.board.problems import ProblemError, wrong_query
+from sinks.board.values import KpiName
+from sinks.names import CATALOG_PATH, FINDINGS_PATH, KPI_PATH, KPIS_PATH
+
+_MOST_KPIS: Final = 1_000
+
+
+def catalog_routes(facts: CatalogFacts, mirror: Mirror) -> APIRouter:
+    router = APIRouter(tags=["catalog"])
+
+    def series(kpi: str) -> int:
+        return len(mirror.kpis[kpi].series)
+
+    @router.get(CATALOG_PATH, summary="The catalog that this process was started with")
+    async def catalog(request: Request) -> Response:
+        return answer(request, encode(facts.about()))
+
+    @router.get(KPIS_PATH, summary="The KPIs, in the order of the catalog")
+    async def kpis(
+        request: Request,
+        goal: str | None = None,
+        owner: str | None = None,
+        category: str | None = None,
+        indicator: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=_MOST_KPIS)] = 100,
+        cursor: Annotated[str | None, Query(description="Where to go on: `next` of the page before.")] = None,
+    ) -> Response:
+        asked = {"goal": goal, "owner": owner, "category": category, "indicator": indicator}
+        found = [
+            name
+            for name, kpi in facts.catalog.kpis.items()
+            if all(text is None or getattr(kpi, key) == text for key, text in asked.items())
+        ]
+        start = 0
+        if cursor is not None:
+            if cursor not in found:
+                raise wrong_query("cursor", "is not one that a page before gave")
+            start = found.index(cursor) + 1
+        page = found[start : start + limit]
+        next_ = page[-1] if start + limit < len(found) else None
+        now = datetime.now(UTC)
+        body = encode({"kpis": [facts.listed(name, series(name), now) for name in page], "next": next_})
+        links = {} if next_ is None else {"Link": f'<{request.url.include_query_params(cursor=next_)}>; rel="next"'}
+        return answer(request, body, headers=links)
+
+    @router.get(KPI_PATH, summary="A KPI: what it says in plain words, and its part of the catalog")
+    async def kpi(request: Request, kpi: KpiName) -> Response:
+        if kpi not in facts.kpis:
+            raise ProblemError(404, f"there is no KPI {kpi!r}; {KPIS_PATH} lists them")
+        return answer(request, encode(facts.described(kpi, series(kpi), datetime.now(UTC))))
+
+    @router.get(FINDINGS_PATH, summary="Advice on the catalog")
+    async def findings(request: Request) -> Response:
+        return answer(request, encode(facts.findings(datetime.now(UTC))))
+
+    return router

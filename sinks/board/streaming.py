@@ -1,0 +1,238 @@
+"""Values as they change, as server-sent events: a snapshot first, then every change, and a beat every two seconds.
+
+All streams move in rounds: what arrived since the last one is put together once for all streams that want the same, and
+the more streams are open, the longer a round gathers. A stream holds a position in `Changes` and nothing else, so a
+client that does not read holds up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from sinks.board.changes import Change
+from sinks.board.current import CurrentValues
+from sinks.board.mirror import Mirror
+
+BEAT_S: Final = 2.0
+SNAPSHOT_VALUES: Final = 100  # in one event: what a client that does not read holds in memory
+STALLED_S: Final = 30.0  # a client that takes nothing for so long is let go
+_CHANGES: Final = 200  # put together in one piece
+_GATHER_S: Final = 0.02
+_GATHER_EACH_S: Final = 0.000_25  # more for each open stream
+_GATHER_MOST_S: Final = 0.4
+_MOST_PIECES: Final = 1_000
+_BOOLEAN: Final = {False: b"false", True: b"true"}
+_RETRY_MS: Final = (1_000, 3_000)  # between these, so that clients of a process that ended do not come back at once
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The KPIs of a stream, and the dimension values of the series it wants."""
+
+    kpis: frozenset[str]
+    where: tuple[tuple[str, str], ...] = ()
+
+
+class Streams:
+    """Use as ``async with Streams(mirror) as streams``: entering starts the rounds, leaving ends all open streams."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+        self.open = 0
+        self._round = asyncio.Event()
+        self._beat = b""
+        self._beats = 0
+        self._pieces: dict[tuple[Wanted, int], tuple[bytes, int]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._ending = False
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._rounds(), name="board-streams")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def end(self) -> None:
+        """End all streams: they close within this round of the event loop."""
+        self._ending = True
+        self._next_round()
+
+    def stream(self, wanted: Wanted, last_event_id: str | None, permitted: Callable[[], bool]) -> StreamResponse:
+        """``permitted`` is asked at every beat whether the caller may still read."""
+        return StreamResponse(self, wanted, last_event_id, permitted)
+
+    # --- rounds ---
+
+    async def _rounds(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            arrived = self._mirror.changes.arrived
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await arrived.wait()
+            arrived.clear()
+            if loop.time() >= due:
+                due = loop.time() + BEAT_S
+                self._new_beat()
+            self._next_round()
+            await asyncio.sleep(min(_GATHER_S + _GATHER_EACH_S * self.open, _GATHER_MOST_S))
+
+    def _next_round(self) -> None:
+        self._pieces.clear()
+        round_, self._round = self._round, asyncio.Event()
+        round_.set()
+
+    def _new_beat(self) -> None:
+        self._beats += 1
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        told = {"now": now, "redis": self._mirror.connected, "lag_ms": self._mirror.lag_ms}
+        self._beat = _event("beat", msgspec.json.encode(told))
+
+    # --- one stream ---
+
+    async def pieces(
+        self, wanted: Wanted, last_event_id: str | None, permitted: Callable[[], bool], gone: asyncio.Event
+    ) -> AsyncIterator[bytes]:
+        """What a stream sends, until it is ended from either side."""
+        changes = self._mirror.changes
+        yield f"retry: {random.randint(*_RETRY_MS)}\n\n".encode()
+        position, beats = changes.end, 0
+        missed = None if last_event_id is None else changes.resume(_told_ms(last_event_id))
+        if missed is None:
+            for part in self._snapshots(wanted):
+                yield part
+        else:
+            for start in range(0, len(missed), _CHANGES):
+                yield self._rendered(wanted, missed[start : start + _CHANGES])
+        while not (self._ending or gone.is_set()):
+            round_ = self._round
+            while position < changes.end:
+                piece = self._piece(wanted, position)
+                if piece is None:  # overtaken
+                    position = changes.end
+                    for part in self._snapshots(wanted):
+                        yield part
+                    continue
+                position = piece[1]
+                if piece[0]:
+                    yield piece[0]
+            if beats != self._beats:
+                beats = self._beats
+                if not permitted():
+                    return
+                yield b"id: %d-0\n%b" % (changes.told_ms, self._beat)
+            if self._round is round_:
+                await round_.wait()
+
+    def _piece(self, wanted: Wanted, position: int) -> tuple[bytes, int] | None:
+        """What a stream gets from a position on, and where it is then; the same for all that want the same."""
+        key = wanted, position
+        found = self._pieces.get(key)
+        if found is None:
+            changed = self._mirror.changes.after(position, _CHANGES)
+            if changed is None:
+                return None
+            found = self._rendered(wanted, changed), position + len(changed)
+            if len(self._pieces) < _MOST_PIECES:
+                self._pieces[key] = found
+        return found
+
+    def _rendered(self, wanted: Wanted, changed: Iterable[Change]) -> bytes:
+        parts: list[bytes] = []
+        for change in changed:
+            values = self._mirror.kpis[change.kpi]
+            if change.kpi not in wanted.kpis:
+                continue
+            if not change.json:
+                parts.extend(_event("snapshot", data) for data in self._snapshot(values, wanted))
+                parts.append(b"id: %d-0\n\n" % change.told_ms)
+            elif values.has(change.dims, wanted.where):
+                parts.append(_event("value", change.json, change.told_ms))
+        return b"".join(parts)
+
+    def _snapshots(self, wanted: Wanted) -> Iterator[bytes]:
+        """Nothing of it can be resumed from before its end."""
+        told_ms = self._mirror.changes.told_ms
+        for kpi, values in self._mirror.kpis.items():
+            if kpi in wanted.kpis and values.loaded:
+                yield from (_event("snapshot", data) for data in self._snapshot(values, wanted))
+        yield b"id: %d-0\n\n" % told_ms
+
+    def _snapshot(self, values: CurrentValues, wanted: Wanted) -> Iterator[bytes]:
+        name = msgspec.json.encode(values.facts.name)
+        where = dict(wanted.where)
+        after: str | None = None
+        first = True
+        while first or after is not None:
+            heads, after = values.page(where, SNAPSHOT_VALUES, after)
+            jsons = b",".join(head.json for head in heads)
+            marks = name, _BOOLEAN[first], _BOOLEAN[after is None]
+            yield b'{"kpi":%b,"first":%b,"last":%b,"values":[%b]}' % (*marks, jsons)
+            first = False
+
+
+class StreamResponse(Response):
+    """A response that goes on until the client leaves, may not read any more, or the server ends."""
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self, streams: Streams, wanted: Wanted, last_event_id: str | None, permitted: Callable[[], bool]
+    ) -> None:
+        self._streams = streams
+        self._given = wanted, last_event_id, permitted
+        self.status_code = 200
+        self.background = None
+        self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.Event()
+        watching = asyncio.create_task(_left(receive, gone))
+        self._streams.open += 1
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            async for piece in self._streams.pieces(*self._given, gone):
+                async with asyncio.timeout(STALLED_S):
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except TimeoutError:
+            return  # the server closes what was not completed
+        finally:
+            self._streams.open -= 1
+            watching.cancel()
+
+
+async def _left(receive: Receive, gone: asyncio.Event) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    gone.set()
+
+
+def _event(kind: str, data: bytes, told_ms: int | None = None) -> bytes:
+    id_ = b"" if told_ms is None else b"id: %d-0\n" % told_ms
+    return b"%bevent: %b\ndata: %b\n\n" % (id_, kind.encode(), data)
+
+
+def _told_ms(last_event_id: str) -> int:
+    """The time in an event's id; -1 for what is none."""
+    ms = last_event_id.partition("-")[0]
+    return int(ms) if ms.isascii() and ms.isdigit() and len(ms) < 20 else -1
