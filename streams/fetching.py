@@ -18,12 +18,14 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from aiokafka import conn
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
 from engine.decoding.batch import Batch
+from streams.receiving import Connection
 from streams.record_format import Headers, is_whole, lenient_records, slices
 
 T = TypeVar("T")
@@ -74,6 +76,7 @@ def install() -> None:
     """Make aiokafka's fetchers know `BatchedTopics`. Consumers with any other deserializer are as before."""
     fetcher.PartitionRecords = _partition_records
     fetcher.MemoryRecords = _KeptRecords
+    conn.AIOKafkaConnection = Connection
 
 
 def _partition_records(*arguments: Any) -> Any:
@@ -89,9 +92,9 @@ def _partition_records(*arguments: Any) -> Any:
 class _KeptRecords:
     """`MemoryRecords` that keep the bytes they were made of, for a second look at a few records."""
 
-    def __init__(self, raw: bytes) -> None:
-        self.raw = raw
-        records = MemoryRecords(raw)
+    def __init__(self, raw: bytes | memoryview) -> None:
+        self.raw = bytes(raw)
+        records = MemoryRecords(self.raw)
         self.has_next, self.next_batch, self.size_in_bytes = records.has_next, records.next_batch, records.size_in_bytes
 
 
