@@ -6,7 +6,7 @@ Frames here are keyed (w, bucket, h): the window's number in the spans asked for
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
@@ -15,7 +15,6 @@ import polars as pl
 
 from engine.aggregations import States, number_text
 from engine.catalog.model import Offset
-from engine.event_time import NEVER
 from engine.event_time.windows import Spans
 from engine.event_time.zones import Times
 from engine.expressions import ZeroDenominator
@@ -27,16 +26,6 @@ KEYS = ["w", "bucket", "h"]
 
 
 TermKey = tuple[str, Offset | None]  # view id, offset
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """What is known of the events behind a KPI, in event time: at or before ``since_us`` some may be missing, and the
-    first that was counted is of ``first_us``. NEVER where nothing is missing, or where it is not known.
-    """
-
-    since_us: int = NEVER
-    first_us: int = NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +46,6 @@ class KpiEvaluator:
     plan: KpiPlan
     stores: Mapping[str, PaneStore]
     columns: Mapping[str, Sequence[Column]]  # view id -> what to merge, for all KPIs over the same windows together
-    history: History = field(default_factory=History)  # as of the publication that goes on
 
     def gather(self, spans: Spans, series: pl.DataFrame | None = None) -> Gathered:
         """What the windows, and those they are compared with, hold. ``series`` (bucket, h), sorted, narrows it to
@@ -95,15 +83,9 @@ class KpiEvaluator:
         """KEYS, value, reason, samples, compare_value, compare_change, progress of these series.
 
         A rate is taken over the part of its window that has passed at ``watermark_us``; one of an earlier window over
-        all of that. A window that begins before its history is complete says so; the change against one is not told,
-        nor is that against a window that begins before the first event.
+        all of that.
         """
         frame = keys.with_columns(self._values(keys, gathered.now, gathered.spans, watermark_us))
-        incomplete = self._starts(gathered.spans) <= self.history.since_us
-        if incomplete.any():
-            at = pl.Series(incomplete[keys["w"].to_numpy()])
-            why = pl.when(at).then(pl.lit("incomplete_history")).otherwise(pl.col("reason"))
-            frame = frame.with_columns(why.alias("reason"))
         if gathered.earlier is None:
             none = [
                 pl.lit(None, dtype=pl.String).alias("compare_value"),
@@ -116,10 +98,7 @@ class KpiEvaluator:
             before = self.plan.windows.shifted(gathered.spans, self.plan.kpi.compare)
             compared = self._values(keys, gathered.earlier, before, None)[0].alias("compare_value")
             change = (pl.col("value").cast(pl.Float64) / compared.cast(pl.Float64) - 1).round(6)
-            starts = self._starts(before)
-            whole = (starts > self.history.since_us) & (starts >= self.history.first_us)
-            told = change.is_finite() & pl.Series(whole[keys["w"].to_numpy()])
-            frame = frame.with_columns(compared, pl.when(told).then(change).alias("compare_change"))
+            frame = frame.with_columns(compared, pl.when(change.is_finite()).then(change).alias("compare_change"))
         frame = frame.join(self.progress(gathered), on=["w", "bucket"], how="left", maintain_order="left")
         return frame.with_columns(pl.col("progress").fill_null(0)) if frame["progress"].null_count() else frame
 
@@ -134,14 +113,6 @@ class KpiEvaluator:
         return found
 
     # -- terms ---------------------------------------------------------------------------------------------------------
-
-    def _starts(self, spans: Spans) -> Times:
-        """When the earliest of the windows begins that a value is computed from."""
-        starts = spans.start_us
-        for _, offset in self.plan.parts:
-            if offset is not None:
-                starts = np.minimum(starts, self.plan.windows.shifted(spans, offset).start_us)
-        return starts
 
     def _merge(self, spans: Spans, shift: Offset | None, series: pl.DataFrame | None) -> dict[TermKey, Merged]:
         """The merged windows of every (view, offset) among the terms, the windows moved back by ``shift`` first."""

@@ -17,7 +17,7 @@ from engine.blocks import BLOCK, BlockKey, stamp_of
 from engine.event_time import NEVER
 from engine.event_time.watermarks import MergedWatermark
 from engine.event_time.zones import Times
-from engine.kpis import History, KpiEvaluator
+from engine.kpis import KpiEvaluator
 from engine.pane_store import PaneStore
 from engine.plan import Column, KpiPlan, Plan
 from engine.publishing import KpiPublisher, Outgoing
@@ -226,8 +226,8 @@ class MergePartition:
         values: list[ValueRows] = []
         for publisher in self._kpis:
             watermark_us, upto = self._watermark(publisher.plan)
-            history = History(self._since(publisher.plan), self._first(publisher.plan))
-            rows = publisher.publish(watermark_us, upto, history, out, open_windows=open_windows)
+            since = self._since(publisher.plan)
+            rows = publisher.publish(watermark_us, upto, since, out, open_windows=open_windows)
             if rows is not None and rows.frame.height:
                 values.append(rows)
         tombstones = self._drop(out)
@@ -303,15 +303,6 @@ class MergePartition:
             ),
             NEVER,
         )
-
-    def _first(self, kpi: KpiPlan) -> int:
-        """Event time of the first event that was counted in every source of the KPI; NEVER where it is not known."""
-        firsts = []
-        for source in kpi.sources:
-            told = [beat for (of, _), beat in self._beats.items() if of == source and beat.watermark_us != NEVER]
-            known = [beat.first_us for beat in told if beat.first_us is not None]
-            firsts.append(min(known) if known and len(known) == len(told) else NEVER)
-        return max(firsts)
 
     def _drop(self, out: Outgoing) -> list[bytes]:
         """Drop panes that no window reads any more, against the lowest floor of all sources that share a KPI with the

@@ -14,7 +14,7 @@ from engine.affected import Affected, AffectedWindows, flag
 from engine.event_time import NEVER
 from engine.event_time.windows import Spans
 from engine.event_time.zones import Times
-from engine.kpis import KEYS, Gathered, History, KpiEvaluator
+from engine.kpis import KEYS, Gathered, KpiEvaluator
 from engine.others import OtherSeries, forwarded
 from engine.pane_store import PaneStore
 from engine.plan import Column, KpiPlan
@@ -66,12 +66,13 @@ class KpiPublisher:
             self._fresh.setdefault(view, []).append(series)
 
     def publish(
-        self, watermark: int, upto: int, history: History, out: Outgoing, *, open_windows: bool
+        self, watermark: int, upto: int, since_us: int, out: Outgoing, *, open_windows: bool
     ) -> ValueRows | None:
-        """Values of all that opened, closed or changed. ``upto`` is the publish time reached."""
+        """Values of all that opened, closed or changed. ``upto`` is the publish time reached, ``since_us`` when the
+        history begins.
+        """
         if watermark == NEVER:
             return None
-        self.evaluator.history = history
         before_closed = self.closed_us
         frames: list[pl.DataFrame | None] = []
         unchanged: list[pl.DataFrame | None] = []  # closed before, and not changed since
@@ -92,7 +93,7 @@ class KpiPublisher:
             return None
         found = pl.concat(parts, how="diagonal")
         found = self._with_revisions(found, out)
-        return ValueRows(self.plan.facts, self._finished(found, watermark))
+        return ValueRows(self.plan.facts, self._finished(found, watermark, since_us))
 
     def _own_rows(
         self, late: Affected | None, watermark: int, upto: int, out: Outgoing, *, open_windows: bool
@@ -405,10 +406,14 @@ class KpiPublisher:
             )
         return self.affected.labels[asked]
 
-    def _finished(self, found: pl.DataFrame, watermark: int) -> pl.DataFrame:
+    def _finished(self, found: pl.DataFrame, watermark: int, since_us: int) -> pl.DataFrame:
         labels = self._labels(found["h"].unique().sort())
         frame = found.join(labels, on="h", how="left", maintain_order="left").with_columns(
             pl.lit(watermark, dtype=pl.Int64).alias("watermark"),
             (pl.col("window_end") + self.lateness_us).alias("final_after"),
         )
+        if since_us != NEVER:
+            incomplete = pl.col("window_start") <= since_us
+            reason = pl.when(incomplete).then(pl.lit("incomplete_history")).otherwise(pl.col("reason")).alias("reason")
+            frame = frame.with_columns(reason)
         return with_targets(frame.drop("w", "bucket"), self.plan.kpi)

@@ -54,13 +54,10 @@ class Answer(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """``whole``: whether all that the compared window reads lies after the first event, so that a change is told."""
-
     value: Decimal | None
     low: Decimal | None
     high: Decimal | None
     change: float | None
-    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +105,6 @@ class Oracle:
         sources = {self.catalog.metrics[metric].source for metric, _ in self._terms(kpi)}
         return min(self.latest_us(name) - self.catalog.sources[name].watermark.delay_us for name in sources)
 
-    def first_us(self, kpi: Kpi) -> int:
-        """Event time of the first event of every source of ``kpi``: of a source, the earliest of those that its
-        partitions begin with."""
-        sources = {self.catalog.metrics[metric].source for metric, _ in self._terms(kpi)}
-        return max(
-            int(
-                self._one(
-                    f'select min(t) from (select arg_min(_time, _offset) as t from "source_{name}" group by _partition)'
-                )[0]
-            )
-            for name in sources
-        )
-
     def answers(self, names: Sequence[str] | None = None, *, closed_upto_us: int | None = None) -> Iterator[Answer]:
         """All expected values of the KPIs (default: all of the catalog), of windows that end at or before
         ``closed_upto_us`` (default: the KPI's watermark)."""
@@ -156,12 +140,7 @@ class Oracle:
         if kpi.compare is not None:
             create_shifted(self._connection, "spans_before", "spans", kpi.window, kpi.compare, kpi.calendar)
             before = self._finished(kpi, terms, "spans_before", "before")
-            starts = self._starts("spans_before", [offset for _, offset in terms if offset])
-            first = self.first_us(kpi)
-            compared = [
-                _compared(now, then, whole=start >= first)
-                for now, then, start in zip(finished, before, starts, strict=True)
-            ]
+            compared = [_compared(now, then) for now, then in zip(finished, before, strict=True)]
         width = len(kpi.group_by)
         return [
             Answer(kpi.name, tuple(row[:width]), row[-2], row[-1], *value, comparison)
@@ -286,14 +265,6 @@ class Oracle:
         formula = Formula(str(kpi.expr))
         rational = any(self.catalog.metrics[name].agg in ("average", "variance", "stddev", "rate") for name, _ in terms)
         return _composed(terms, measured, formula.evaluate, divides=formula.divides or rational)
-
-    def _starts(self, spans: str, offsets: Sequence[str]) -> list[int]:
-        """Of each expected window the start of the earliest one that its value is read from."""
-        tables = [spans, *(f"{spans}_{offset.replace(' ', '_')}" for offset in dict.fromkeys(offsets))]
-        joins = " ".join(f'join "{table}" as at{i} on at{i}.k = live.k' for i, table in enumerate(tables))
-        earliest = ", ".join(f"at{i}.window_start" for i in range(len(tables)))
-        rows = self._connection.execute(f"select least({earliest}) from live {joins} order by live.series, live.k")
-        return [start for (start,) in rows.fetchall()]
 
     def _measure(self, metric: Metric, numbered: str, spans: str) -> Measures:
         source = self.catalog.sources[metric.source]
@@ -558,13 +529,11 @@ def _between(low: Fraction, value: Fraction, high: Fraction) -> tuple[Decimal, D
 def _compared(
     now: Finished,
     then: Finished,
-    *,
-    whole: bool,
 ) -> Compared | None:
     samples, value, low, high, _ = then
     if samples == 0:
         return None
     change: float | None = None
-    if whole and value is not None and now[1] is not None and value > 0 and low is None and now[2] is None:
+    if value is not None and now[1] is not None and value > 0 and low is None and now[2] is None:
         change = float((now[1] - value) / value)
-    return Compared(value, low, high, change, whole)
+    return Compared(value, low, high, change)
