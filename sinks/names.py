@@ -116,6 +116,12 @@ SINK_WRITES: Final = "streamgauge_sink_writes_total"
 SINK_QUEUE: Final = "streamgauge_sink_queue_rows"
 BUILD_INFO: Final = "streamgauge_build_info"
 
+HTTP_REQUESTS: Final = "streamgauge_http_requests_total"
+HTTP_SECONDS: Final = "streamgauge_http_request_seconds"
+HTTP_STREAMS: Final = "streamgauge_http_streams"
+BOARD_CONNECTED: Final = "streamgauge_board_redis_connected"
+BOARD_LAG: Final = "streamgauge_board_lag_seconds"
+
 # --- HTTP ------------------------------------------------------------------------------------------------------------
 
 METRICS_PATH: Final = "/metrics"

@@ -5,23 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
+import resource
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Final
 
 import uvicorn
+import uvloop
+from fastapi import APIRouter
 
-from sinks.board.app import build_app
+from sinks.board.access import Access
+from sinks.board.app import Board, build_app
 from sinks.board.facts import CatalogFacts, Told
+from sinks.board.limits import Limits, Rates
+from sinks.board.metrics import BoardMetrics
 from sinks.board.mirror import Mirror
 from sinks.board.streaming import Streams
 from sinks.redis.connection import RedisAddress
+from streamgauge.http_protocol import BoundedHttp
 from streams.log_lines import configure_logging
 
-STOP_SECONDS = 5  # for answers that are being written
-_BACKLOG = 2_048
+STOP_SECONDS: Final = 5  # for answers that are being written
+_BACKLOG: Final = 2_048
+_FILES: Final = 65_536  # a connection is an open file
 _log = logging.getLogger(__name__)
 
 
@@ -31,49 +42,78 @@ class PortTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
+    """What a server is told. ``origins`` are those whose pages may read (CORS)."""
+
     told: Told
     redis: RedisAddress
+    access: Access
     host: str = "127.0.0.1"
     port: int = 8080
+    limits: Limits = field(default_factory=Limits)
+    origins: Sequence[str] = ()
 
 
 def run_serve(settings: ServeSettings) -> None:
     """Serve until SIGTERM or SIGINT. Raises SinkError where Redis cannot be reached at the start, and PortTaken."""
     configure_logging()
     logging.getLogger("streamgauge").setLevel(logging.INFO)
-    with listening(settings.host, settings.port) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, listener))
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # a request that makes no sense is no news
+    _allow_many_connections()
+    with listening(settings.host, settings.port) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as run:
+        run.run(_until_signalled(settings, listener))
 
 
-async def _serve(settings: ServeSettings, listener: socket.socket) -> None:
+async def _until_signalled(settings: ServeSettings, listener: socket.socket) -> None:
+    ending = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+    await serve(settings, listener, ending)
+
+
+async def serve(settings: ServeSettings, listener: socket.socket, ending: asyncio.Event) -> None:
+    """Serve until ``ending`` is set; then streams end, and what is being answered is answered. Raises SinkError."""
     facts = CatalogFacts(settings.told)
+    mirror = Mirror(facts.catalog.name, facts.kpis.values(), settings.redis)
     async with AsyncExitStack() as stack:
-        mirror = Mirror(facts.catalog.name, facts.kpis.values(), settings.redis)
-        await mirror.check()
         await stack.enter_async_context(mirror)
-        streams = await stack.enter_async_context(Streams(mirror))
+        await mirror.check()
+        streams = await stack.enter_async_context(Streams(mirror, settings.limits.streams))
+        board = Board(
+            facts,
+            mirror,
+            streams,
+            settings.access,
+            settings.limits,
+            Rates(settings.limits),
+            BoardMetrics(),
+            loopback=is_loopback(settings.host),
+            origins=settings.origins,
+        )
+        # Routers of other parts; what they need is entered into the stack.
+        others: list[APIRouter] = []
         server = _Server(
             uvicorn.Config(
-                build_app(facts, mirror, streams),
+                build_app(board, *others),
+                http=BoundedHttp,
+                ws="none",
+                lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                lifespan="off",
-                ws="none",
                 timeout_graceful_shutdown=STOP_SECONDS,
             )
         )
-
-        def end() -> None:
-            server.should_exit = True
-            streams.end()
-
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, end)
         host, port = listener.getsockname()[:2]
-        _log.info("catalog %s: board and API at http://%s:%d", facts.catalog.name, _shown(host), port)
-        await server.serve([listener])
+        shown = f"[{host}]" if ":" in host else host
+        _log.info("catalog %s: board and API at http://%s:%d", facts.catalog.name, shown, port)
+        serving = asyncio.create_task(server.serve([listener]))
+        asked = asyncio.create_task(ending.wait())
+        # What fails within mirror and streams is raised where the stack leaves them.
+        await asyncio.wait({serving, asked, mirror.task, streams.task}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        streams.end()
+        server.should_exit = True
+        await serving
 
 
 class _Server(uvicorn.Server):
@@ -90,16 +130,23 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise PortTaken(f"port {port} on {host} cannot be used: {error.strerror or error}") from error
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
+        raise PortTaken(f"port {port} on {host} cannot be used: {why}") from error
     with listener:
         yield listener
 
 
-def _loop_factory() -> type[asyncio.AbstractEventLoop]:
-    import uvloop
+def is_loopback(host: str) -> bool:
+    """Whether who listens on this host is reached from this machine alone."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(ip_address(address[0]).is_loopback for *_, address in found)
 
-    return uvloop.Loop
 
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _allow_many_connections() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

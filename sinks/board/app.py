@@ -1,50 +1,108 @@
-"""The API and the page as one application."""
+"""The API and the page as one application, and the gate before it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp
 
+from sinks.board.access import Access
+from sinks.board.alerts import alert_routes
 from sinks.board.catalog import catalog_routes
 from sinks.board.facts import CatalogFacts
+from sinks.board.gate import Gate
+from sinks.board.limits import Limits, Rates
+from sinks.board.metrics import BoardMetrics
 from sinks.board.mirror import Mirror
+from sinks.board.openapi import describe
 from sinks.board.pages import page_router
 from sinks.board.problems import tell_problems
+from sinks.board.sessions import session_routes
 from sinks.board.streaming import Streams
 from sinks.board.values import value_routes
-from sinks.names import LIVE_PATH, OPENAPI_PATH, READY_PATH
+from sinks.names import LIVE_PATH, METRICS_PATH, OPENAPI_PATH, READ, READY_PATH
+
+_DESCRIPTION = "Current values of KPIs, as they change, and what they mean. Errors are problem documents (RFC 9457)."
 
 
-def build_app(facts: CatalogFacts, mirror: Mirror, streams: Streams) -> FastAPI:
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What the application is made of. ``loopback`` says whether the server listens on this machine alone."""
+
+    facts: CatalogFacts
+    mirror: Mirror
+    streams: Streams
+    access: Access
+    limits: Limits
+    rates: Rates
+    metrics: BoardMetrics
+    loopback: bool = True
+    origins: Sequence[str] = field(default=())
+
+
+def build_app(board: Board, *more: APIRouter) -> ASGIApp:
+    """The application, behind its gate. ``more`` are routers of other parts, which ask for their rights themselves."""
     app = FastAPI(
         title="Streamgauge",
         version=version("streamgauge"),
+        description=_DESCRIPTION,
         openapi_url=OPENAPI_PATH,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     tell_problems(app)
-    app.include_router(_health(mirror))
-    app.include_router(catalog_routes(facts, mirror))
-    app.include_router(value_routes(mirror, streams))
+    board.metrics.watch(board.mirror, board.streams)
+    reading = [Depends(board.access.require(READ))]
+    app.include_router(_health(board.mirror))
+    app.include_router(_metrics(board.metrics), dependencies=reading)
+    app.include_router(catalog_routes(board.facts, board.mirror), dependencies=reading)
+    app.include_router(value_routes(board.mirror, board.streams, board.access), dependencies=reading)
+    app.include_router(alert_routes(board.mirror), dependencies=reading)
+    app.include_router(session_routes(board.access, board.rates, loopback=board.loopback))
+    for router in more:
+        app.include_router(router)
     app.include_router(page_router())
-    return app
+    describe(app)
+    gate = Gate(app, board.access, board.limits, board.rates, board.metrics, board.origins)
+    if not board.origins:
+        return gate
+    return CORSMiddleware(
+        gate,
+        allow_origins=board.origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"],
+        expose_headers=["ETag", "Link", "Retry-After"],
+    )
 
 
 def _health(mirror: Mirror) -> APIRouter:
-    router = APIRouter(tags=["health"])
+    router = APIRouter(tags=["health"], default_response_class=PlainTextResponse)
 
-    @router.get(LIVE_PATH, summary="Whether the process is alive", response_class=PlainTextResponse)
+    @router.get(LIVE_PATH, summary="Whether the process is alive")
     async def live() -> Response:
         return PlainTextResponse("ok\n")
 
-    @router.get(READY_PATH, summary="Whether it can answer", response_class=PlainTextResponse)
+    @router.get(READY_PATH, summary="Whether it can answer")
     async def ready() -> Response:
         if mirror.problem is not None:
             return PlainTextResponse(f"{mirror.problem}\n", 503)
         return PlainTextResponse("ok\n")
+
+    return router
+
+
+def _metrics(metrics: BoardMetrics) -> APIRouter:
+    router = APIRouter(tags=["health"], default_response_class=PlainTextResponse)
+
+    @router.get(METRICS_PATH, summary="Metrics of this process for Prometheus")
+    async def exposition() -> Response:
+        return Response(metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
 
     return router

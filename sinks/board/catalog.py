@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from sinks.board import shapes
 from sinks.board.answers import answer, encode
 from sinks.board.facts import CatalogFacts
 from sinks.board.mirror import Mirror
@@ -24,11 +25,15 @@ def catalog_routes(facts: CatalogFacts, mirror: Mirror) -> APIRouter:
     def series(kpi: str) -> int:
         return len(mirror.kpis[kpi].series)
 
-    @router.get(CATALOG_PATH, summary="The catalog that this process was started with")
+    @router.get(
+        CATALOG_PATH,
+        summary="The catalog that this process was started with",
+        responses={200: {"model": shapes.Catalog}},
+    )
     async def catalog(request: Request) -> Response:
         return answer(request, encode(facts.about()))
 
-    @router.get(KPIS_PATH, summary="The KPIs, in the order of the catalog")
+    @router.get(KPIS_PATH, summary="The KPIs, in the order of the catalog", responses={200: {"model": shapes.Kpis}})
     async def kpis(
         request: Request,
         goal: str | None = None,
@@ -56,13 +61,17 @@ def catalog_routes(facts: CatalogFacts, mirror: Mirror) -> APIRouter:
         links = {} if next_ is None else {"Link": f'<{request.url.include_query_params(cursor=next_)}>; rel="next"'}
         return answer(request, body, headers=links)
 
-    @router.get(KPI_PATH, summary="A KPI: what it says in plain words, and its part of the catalog")
+    @router.get(
+        KPI_PATH,
+        summary="A KPI: what it says in plain words, and its part of the catalog",
+        responses={200: {"model": shapes.Described}},
+    )
     async def kpi(request: Request, kpi: KpiName) -> Response:
         if kpi not in facts.kpis:
             raise ProblemError(404, f"there is no KPI {kpi!r}; {KPIS_PATH} lists them")
         return answer(request, encode(facts.described(kpi, series(kpi), datetime.now(UTC))))
 
-    @router.get(FINDINGS_PATH, summary="Advice on the catalog")
+    @router.get(FINDINGS_PATH, summary="Advice on the catalog", responses={200: {"model": shapes.Findings}})
     async def findings(request: Request) -> Response:
         return answer(request, encode(facts.findings(datetime.now(UTC))))
 

@@ -51,7 +51,7 @@ class Mirror:
         self._heard = time.monotonic()
         self._lag_ms = 0
         self._reconciled = time.monotonic()
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None]
 
     @property
     def connected(self) -> bool:
@@ -82,17 +82,18 @@ class Mirror:
             raise sink_error(self._address, error) from error
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="board-mirror")
+        self.task = asyncio.create_task(self._run(), name="board-mirror")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        self.task.cancel()
+        try:
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        await self._redis.aclose()
+                await self.task
+        finally:
+            await self._redis.aclose()
 
     async def _run(self) -> None:
         pause = FIRST_PAUSE_S

@@ -39,15 +39,14 @@ _TITLES: Final = {
     401: "A token is needed",
     403: "The token does not permit this",
     404: "There is no such thing",
+    408: "The request did not come to its end",
     405: "The method is not offered here",
-    409: "It is in the way of something else",
     413: "The request is too large",
     415: "The media type cannot be read",
     421: "The request was meant for another host",
     422: "The request does not fit",
     429: "Too many requests",
     503: "It is not known at the moment",
-    504: "It took too long",
 }
 
 
@@ -123,3 +122,7 @@ def tell_problems(app: FastAPI) -> None:
         ]
         detail = "; ".join(f"{name}: {message}" for _, name, message in errors)
         return problem_response(422, request.url.path, detail, errors=errors)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, _: Exception) -> Response:
+        return problem_response(500, request.url.path, "the server's log says more")

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from types import TracebackType
 from typing import Final, Self
 
@@ -45,39 +46,43 @@ class Wanted:
 
 
 class Streams:
-    """Use as ``async with Streams(mirror) as streams``: entering starts the rounds, leaving ends all open streams."""
+    """Use as ``async with Streams(mirror) as streams``: entering starts the rounds, leaving ends all open streams.
 
-    def __init__(self, mirror: Mirror) -> None:
+    ``most`` is how many may be open at a time.
+    """
+
+    def __init__(self, mirror: Mirror, most: int) -> None:
         self._mirror = mirror
+        self._most = most
         self.open = 0
         self._round = asyncio.Event()
         self._beat = b""
         self._beats = 0
         self._pieces: dict[tuple[Wanted, int], tuple[bytes, int]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None]
         self._ending = False
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._rounds(), name="board-streams")
+        self.task = asyncio.create_task(self._rounds(), name="board-streams")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end()
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
 
     def end(self) -> None:
         """End all streams: they close within this round of the event loop."""
         self._ending = True
         self._next_round()
 
-    def stream(self, wanted: Wanted, last_event_id: str | None, permitted: Callable[[], bool]) -> StreamResponse:
-        """``permitted`` is asked at every beat whether the caller may still read."""
-        return StreamResponse(self, wanted, last_event_id, permitted)
+    @property
+    def full(self) -> bool:
+        """Whether as many streams are open as may be, or no more are to be opened."""
+        return self._ending or self.open >= self._most
 
     # --- rounds ---
 
@@ -117,24 +122,21 @@ class Streams:
         yield f"retry: {random.randint(*_RETRY_MS)}\n\n".encode()
         position, beats = changes.end, 0
         missed = None if last_event_id is None else changes.resume(_told_ms(last_event_id))
-        if missed is None:
-            for part in self._snapshots(wanted):
-                yield part
-        else:
-            for start in range(0, len(missed), _CHANGES):
-                yield self._rendered(wanted, missed[start : start + _CHANGES])
+        for part in self._snapshots(wanted) if missed is None else self._told(wanted, missed):
+            yield part
         while not (self._ending or gone.is_set()):
             round_ = self._round
             while position < changes.end:
-                piece = self._piece(wanted, position)
-                if piece is None:  # overtaken
-                    position = changes.end
-                    for part in self._snapshots(wanted):
-                        yield part
+                found = self._pieces.get((wanted, position)) or self._piece(wanted, position)
+                if found is not None:
+                    piece, position = found
+                    if piece:
+                        yield piece
                     continue
-                position = piece[1]
-                if piece[0]:
-                    yield piece[0]
+                changed = changes.after(position, _CHANGES)
+                position = changes.end if changed is None else position + len(changed)
+                for part in self._snapshots(wanted) if changed is None else self._told(wanted, changed):
+                    yield part
             if beats != self._beats:
                 beats = self._beats
                 if not permitted():
@@ -144,37 +146,42 @@ class Streams:
                 await round_.wait()
 
     def _piece(self, wanted: Wanted, position: int) -> tuple[bytes, int] | None:
-        """What a stream gets from a position on, and where it is then; the same for all that want the same."""
-        key = wanted, position
-        found = self._pieces.get(key)
-        if found is None:
-            changed = self._mirror.changes.after(position, _CHANGES)
-            if changed is None:
-                return None
-            found = self._rendered(wanted, changed), position + len(changed)
-            if len(self._pieces) < _MOST_PIECES:
-                self._pieces[key] = found
+        """What a stream gets from a position on, and where it is then, which is the same for all that want the same.
+
+        None where it was overtaken, and where it is to get a snapshot.
+        """
+        changed = self._mirror.changes.after(position, _CHANGES)
+        if changed is None or not all(change.json for change in changed):
+            return None
+        found = self._values(wanted, changed), position + len(changed)
+        if len(self._pieces) < _MOST_PIECES:
+            self._pieces[wanted, position] = found
         return found
 
-    def _rendered(self, wanted: Wanted, changed: Iterable[Change]) -> bytes:
-        parts: list[bytes] = []
-        for change in changed:
-            values = self._mirror.kpis[change.kpi]
-            if change.kpi not in wanted.kpis:
-                continue
-            if not change.json:
-                parts.extend(_event("snapshot", data) for data in self._snapshot(values, wanted))
-                parts.append(b"id: %d-0\n\n" % change.told_ms)
-            elif values.has(change.dims, wanted.where):
-                parts.append(_event("value", change.json, change.told_ms))
-        return b"".join(parts)
+    def _told(self, wanted: Wanted, changed: Sequence[Change]) -> Iterator[bytes]:
+        for start in range(0, len(changed), _CHANGES):
+            for replaced, some in groupby(changed[start : start + _CHANGES], lambda change: not change.json):
+                if not replaced:
+                    yield self._values(wanted, some)
+                    continue
+                for change in some:
+                    if change.kpi in wanted.kpis:
+                        yield from self._snapshot(self._mirror.kpis[change.kpi], wanted)
+                        yield b"id: %d-0\n\n" % change.told_ms
+
+    def _values(self, wanted: Wanted, changed: Iterable[Change]) -> bytes:
+        return b"".join(
+            _event("value", change.json, change.told_ms)
+            for change in changed
+            if change.kpi in wanted.kpis and self._mirror.kpis[change.kpi].has(change.dims, wanted.where)
+        )
 
     def _snapshots(self, wanted: Wanted) -> Iterator[bytes]:
         """Nothing of it can be resumed from before its end."""
         told_ms = self._mirror.changes.told_ms
         for kpi, values in self._mirror.kpis.items():
             if kpi in wanted.kpis and values.loaded:
-                yield from (_event("snapshot", data) for data in self._snapshot(values, wanted))
+                yield from self._snapshot(values, wanted)
         yield b"id: %d-0\n\n" % told_ms
 
     def _snapshot(self, values: CurrentValues, wanted: Wanted) -> Iterator[bytes]:
@@ -186,17 +193,20 @@ class Streams:
             heads, after = values.page(where, SNAPSHOT_VALUES, after)
             jsons = b",".join(head.json for head in heads)
             marks = name, _BOOLEAN[first], _BOOLEAN[after is None]
-            yield b'{"kpi":%b,"first":%b,"last":%b,"values":[%b]}' % (*marks, jsons)
+            yield _event("snapshot", b'{"kpi":%b,"first":%b,"last":%b,"values":[%b]}' % (*marks, jsons))
             first = False
 
 
 class StreamResponse(Response):
-    """A response that goes on until the client leaves, may not read any more, or the server ends."""
+    """A response that goes on until the client leaves, may not read any more, or the server ends.
+
+    ``permitted`` is asked at every beat whether the caller may still read.
+    """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, streams: Streams, wanted: Wanted, last_event_id: str | None, permitted: Callable[[], bool]
+        self, streams: Streams, wanted: Wanted, last_event_id: str | None, *, permitted: Callable[[], bool]
     ) -> None:
         self._streams = streams
         self._given = wanted, last_event_id, permitted

@@ -13,18 +13,32 @@ from redis.exceptions import RedisError
 from starlette.responses import Response
 
 from engine.series import dims_text
+from sinks.board import shapes
+from sinks.board.access import Access
 from sinks.board.answers import answer, encode, etag_of
 from sinks.board.current import CurrentValues, Head
 from sinks.board.mirror import Mirror
 from sinks.board.problems import ProblemError, not_known, wrong_query
-from sinks.board.streaming import Streams, Wanted
-from sinks.names import HISTORY_PATH, STREAM_PATH, TOP_PATH, VALUES_PATH
+from sinks.board.streaming import StreamResponse, Streams, Wanted
+from sinks.names import HISTORY_PATH, READ, STREAM_PATH, TOP_PATH, VALUES_PATH
 from sinks.redis import reading
 
 MOST_VALUES: Final = 10_000
 _CACHED_BYTES: Final = 8 * 2**20  # of a KPI, of its present version
 
 KpiName = Annotated[str, Path(description="A KPI of the catalog.")]
+_DIMENSIONS: Final[dict[str, Any]] = {
+    "parameters": [
+        {
+            "name": "dimensions",
+            "in": "query",
+            "description": "Any dimension of the KPI: only series with this value, as region=EU.",
+            "style": "form",
+            "explode": True,
+            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+        }
+    ]
+}
 Cursor = Annotated[str | None, Query(description="Where to go on: `next` of the page before.")]
 
 
@@ -60,7 +74,7 @@ def values_body(kpi: str, heads: Iterable[Head], rest: bytes = b"") -> bytes:
     return b'{"kpi":%b,"values":[%b]%b}' % (encode(kpi), b",".join(head.json for head in heads), rest)
 
 
-def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
+def value_routes(mirror: Mirror, streams: Streams, access: Access) -> APIRouter:
     router = APIRouter(tags=["values"])
     answers = ValueAnswers()
 
@@ -76,7 +90,12 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
             raise not_known(f"the values of {kpi} have not been read from Redis yet: {mirror.problem}")
         return values
 
-    @router.get(VALUES_PATH, summary="Current values of a KPI's series, in the order of their dimensions")
+    @router.get(
+        VALUES_PATH,
+        summary="Current values of a KPI's series, in the order of their dimensions",
+        responses={200: {"model": shapes.Values}},
+        openapi_extra=_DIMENSIONS,
+    )
     async def current(
         request: Request,
         kpi: KpiName,
@@ -89,7 +108,11 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
         links = {} if next_ is None else {"Link": f'<{request.url.include_query_params(cursor=next_)}>; rel="next"'}
         return answer(request, body, etag, links)
 
-    @router.get(TOP_PATH, summary="The highest (or lowest) values of the newest window")
+    @router.get(
+        TOP_PATH,
+        summary="The highest (or lowest) values of the newest window",
+        responses={200: {"model": shapes.Top}},
+    )
     async def top(
         request: Request,
         kpi: KpiName,
@@ -100,7 +123,12 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
         dimensions_of(request, (), {"n", "lowest"})
         return answer(request, values_body(kpi, values.top(n, lowest=lowest)))
 
-    @router.get(HISTORY_PATH, summary="The values of a series' past windows, by their ends")
+    @router.get(
+        HISTORY_PATH,
+        summary="The values of a series' past windows, by their ends",
+        responses={200: {"model": shapes.History}},
+        openapi_extra=_DIMENSIONS,
+    )
     async def history(
         request: Request,
         kpi: KpiName,
@@ -122,7 +150,13 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
         told: dict[str, Any] = {"kpi": kpi, "dims": found[-1]["dims"] if found else where, "values": found}
         return answer(request, encode(told))
 
-    @router.get(STREAM_PATH, summary="Values as they change, as server-sent events")
+    @router.get(
+        STREAM_PATH,
+        summary="Values as they change, as server-sent events",
+        status_code=200,
+        response_class=StreamResponse,
+        openapi_extra=_DIMENSIONS,
+    )
     async def stream(
         request: Request,
         kpi: Annotated[list[str] | None, Query(description="Only these KPIs; may be repeated.")] = None,
@@ -135,7 +169,15 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
         wanted = frozenset(name for name, values in named.items() if where.keys() <= set(values.dimensions))
         if not wanted or (kpi and len(wanted) < len(named)):
             raise wrong_query(next(iter(where)), "not all of these KPIs are grouped by it")
-        return streams.stream(Wanted(wanted, tuple(sorted(where.items()))), resumed or last_event_id, lambda: True)
+        if streams.full:
+            raise not_known("as many streams are open as this process serves")
+        caller = request.state.caller
+        return StreamResponse(
+            streams,
+            Wanted(wanted, tuple(sorted(where.items()))),
+            resumed or last_event_id,
+            permitted=lambda: access.still(caller, READ),
+        )
 
     return router
 

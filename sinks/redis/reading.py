@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from redis.asyncio import Redis
 
-from sinks.names import redis_key, redis_series_key
+from sinks.names import redis_alerts, redis_key, redis_series_key
 from sinks.redis.rows import object_of
 
 Value = dict[str, Any]
@@ -106,6 +106,12 @@ async def history(
             best[window_end] = (order, entry["json"])
     values = [_parse(best[window_end][1]) for window_end in sorted(best)]
     return [value for value in values if _within(value, since, until)]
+
+
+async def alerts(redis: Redis, name: str) -> list[Value]:
+    """The active alerts of a catalog, in the order of their keys."""
+    answer: Any = await redis.hgetall(redis_alerts(name))
+    return [_parse(_text(answer[key])) for key in sorted(answer)]
 
 
 async def updates(

@@ -10,7 +10,21 @@ from typing import Annotated
 
 import typer
 
-from streamgauge.cli import demo, dlq, generate, lint, send, serve, services, topics, validate, values, watch, worker
+from streamgauge.cli import (
+    demo,
+    dlq,
+    generate,
+    lint,
+    send,
+    serve,
+    services,
+    token,
+    topics,
+    validate,
+    values,
+    watch,
+    worker,
+)
 from streamgauge.cli.failures import Exit, Failure
 from streamgauge.cli.output import complain
 
@@ -26,6 +40,7 @@ app = typer.Typer(
 for module in (demo, services, validate, lint, topics, worker, serve, send, values, watch):
     module.add_to(app)
 app.add_typer(dlq.app)
+app.add_typer(token.app)
 app.add_typer(generate.app)
 
 

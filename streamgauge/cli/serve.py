@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from streamgauge.cli.failures import refused, unreachable, usage
 from streamgauge.cli.loading import loaded_catalog, without_problems
 from streamgauge.cli.options import CatalogPath, Host, option, with_connections
+from streamgauge.cli.token import OptionalTokensFile
 
 if TYPE_CHECKING:
     from sinks.redis.connection import RedisAddress
     from streamgauge.settings import KafkaAddress
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,23 +31,72 @@ def serve(
     redis: RedisAddress,
     host: Host = "127.0.0.1",
     port: Annotated[int, option("port", "The port to listen on.", metavar="PORT", min=0, max=65535)] = 8080,
+    tokens: OptionalTokensFile = None,
+    cors_origin: Annotated[
+        list[str] | None,
+        option(
+            "cors-origin",
+            "Pages of this origin may read and send, as https://intranet.example.org; may be repeated.",
+            metavar="ORIGIN",
+        ),
+    ] = None,
+    rate_limit: Annotated[
+        str, option("rate-limit", "How many requests each token, or address, may send.", metavar="N/UNIT")
+    ] = "200/second",
 ) -> None:
-    """Serve the live board and the HTTP API of current values, until SIGTERM or Ctrl-C."""
+    """Serve the live board and the HTTP API of current values, until SIGTERM or Ctrl-C.
+
+    Without --tokens everybody on this machine may use it, and nobody else: another --host needs them.
+    """
+    from limits import parse
+
+    from sinks.board.access import Access
     from sinks.board.facts import Told
+    from sinks.board.limits import Limits
+    from sinks.board.tokens import TokensUnusable
     from sinks.errors import SinkError
     from streamgauge.catalog_files import catalog_texts
-    from streamgauge.serving import PortTaken, ServeSettings, run_serve
+    from streamgauge.serving import PortTaken, ServeSettings, is_loopback, run_serve
     from streams.definitions import Definitions
 
     loaded = loaded_catalog(catalog)
     found = without_problems(catalog, loaded)
-    if host not in LOOPBACK:
-        raise usage(f"--host {host}: without tokens only this machine is served")
+    if tokens is None and not is_loopback(host):
+        raise usage(
+            f"--host {host} can be reached from other machines, which takes tokens: "
+            "`streamgauge token make NAME --right read --tokens FILE`, then serve with --tokens FILE"
+        )
+    origins = [_origin(text) for text in cors_origin or ()]
+    try:
+        parse(rate_limit)
+    except ValueError as error:
+        raise usage(f"--rate-limit {rate_limit}: write N/second, N/minute or N/hour") from error
+    try:
+        access = Access(tokens)
+    except TokensUnusable as error:
+        raise usage(f"--tokens: {error}") from error
     files = catalog_texts(catalog)
     definition = Definitions(found.name, files, kafka.brokers, kafka.security).id
+    settings = ServeSettings(
+        Told(loaded, tuple(files), definition),
+        redis,
+        access,
+        host,
+        port,
+        Limits(requests=rate_limit),
+        origins,
+    )
     try:
-        run_serve(ServeSettings(Told(loaded, tuple(files), definition), redis, host, port))
+        run_serve(settings)
     except SinkError as error:
         raise unreachable(str(error)) from error
     except PortTaken as error:
         raise refused(str(error)) from error
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers send it. Raises Failure."""
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc or text != f"{parts.scheme}://{parts.netloc}":
+        raise usage(f"--cors-origin {text}: write scheme, host and port alone, as https://intranet.example.org")
+    return text

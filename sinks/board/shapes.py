@@ -1,0 +1,178 @@
+"""The JSON objects of the API, for its OpenAPI document: nothing is validated with them, the tests compare."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["ok", "warning", "critical"]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class Interval(_Shape):
+    """A window is [start, end)."""
+
+    start: str
+    end: str
+
+
+class Comparison(_Shape):
+    value: float | None
+    change: float | None = Field(description="The share by which the value differs: 0.055 is 5.5 % up.")
+
+
+class Value(_Shape):
+    """A value, as in the topic `NAME.values`; numbers come with all their digits."""
+
+    kpi: str
+    dims: dict[str, str | int | bool | None]
+    window: Interval
+    state: Literal["open", "closed", "revised"]
+    revision: int
+    progress: int
+    value: float | None = Field(description="Null only with a `reason`.")
+    reason: str | None
+    samples: int
+    watermark: str | None
+    definition: str
+    unit: str | None
+    target: float | None
+    status: Status | None
+    status_reason: str | None
+    pace: None
+    compare: Comparison | None
+    final_after: str | None
+
+
+class Values(_Shape):
+    kpi: str
+    values: list[Value]
+    next: str | None = Field(description="The `cursor` of the next page; null at the end.")
+
+
+class Top(_Shape):
+    kpi: str
+    values: list[Value]
+
+
+class History(_Shape):
+    kpi: str
+    dims: dict[str, str | int | bool | None]
+    values: list[Value]
+
+
+class Goal(_Shape):
+    name: str
+    title: str
+    owner: str | None
+
+
+class Catalog(_Shape):
+    name: str
+    goals: list[Goal]
+    timezone: str
+    loaded_definition: str
+
+
+class Window(_Shape):
+    """As in the catalog, and in words."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["tumble", "hop", "cumulate"]
+    words: str
+
+
+class Offset(_Shape):
+    offset_window: str
+
+
+class Objective(_Shape):
+    op: Literal["gte", "lte", "between"]
+    value: float
+    upper: float | None = Field(None, description="Of `between` only.")
+    where: dict[str, str]
+    valid_from: str | None
+    warn_within: float
+
+
+class Review(_Shape):
+    every: str
+    last: str
+    due: str
+    overdue: bool
+
+
+class Kpi(_Shape):
+    name: str
+    title: str
+    description: str | None
+    type: Literal["simple", "ratio", "derived"]
+    goal: str | None
+    owner: str | None
+    category: str | None
+    indicator: Literal["leading", "lagging"] | None
+    favorable: Literal["up", "down", "range"] | None
+    unit: str | None
+    group_by: list[str]
+    window: Window
+    timezone: str
+    compare: Offset | None
+    objectives: list[Objective]
+    review: Review | None
+    labels: dict[str, str]
+    definition: str = Field(description="12 hex digits that change when what is counted changes.")
+    series: int
+
+
+class Kpis(_Shape):
+    kpis: list[Kpi]
+    next: str | None = Field(description="The `cursor` of the next page; null at the end.")
+
+
+class Metric(_Shape):
+    name: str
+    title: str
+    description: str | None
+    source: str
+    agg: str
+    expr: str | None
+    filter: str | None
+    unit: str | None
+    words: str
+
+
+class Finding(_Shape):
+    rule: str
+    subject: str
+    severity: str
+    message: str
+    why: str | None
+    change: str | None
+
+
+class Described(Kpi):
+    words: str = Field(description="The KPI in plain words.")
+    yaml: str = Field(description="Its part of the catalog.")
+    metrics: list[Metric]
+    findings: list[Finding]
+    file: str
+    line: int
+
+
+class Findings(_Shape):
+    findings: list[Finding]
+    scores: dict[str, int] = Field(description="By goal, 0 to 100.")
+
+
+class Alerts(_Shape):
+    alerts: list[dict[str, Any]]
+
+
+class Session(_Shape):
+    name: str
+    rights: list[str] | None = Field(description="Null: all of them.")
