@@ -15,6 +15,7 @@ from engine.admission import Admission, Batch, DecisionState, Reject, decoder_of
 from engine.blocks import BlockKey, decode_blocks, encode_blocks
 from engine.capping import cap_series
 from engine.decisions import DecisionSettings, decision_settings, source_as_of
+from engine.deduplication import Store
 from engine.event_time import NEVER
 from engine.plan import Plan, View
 from engine.records import HEARTBEAT, MANIFEST, SEGMENT, Heartbeat, Manifest, encode, record_key
@@ -82,7 +83,8 @@ class SourcePartition:
     """The owner's state of one partition of a source.
 
     ``restored`` are the table's records of this partition, in changelog order, newest of each key; ``merge_partitions``
-    the partition count of partials. After a restart the reader goes on at `offset`.
+    the partition count of partials. After a restart the reader goes on at `offset`. ``store`` is where ids for
+    deduplication go beyond the memory they may take.
     """
 
     def __init__(
@@ -96,12 +98,14 @@ class SourcePartition:
         topic_id: str = "",
         epoch: int = 0,
         restored: Iterable[TableRecord] = (),
+        store: Store | None = None,
     ) -> None:
         self.source = plan.catalog.sources[source]
         self.partition = partition
         self.partitions = partitions
         self.merge_partitions = merge_partitions
         self.epoch = epoch
+        self._store = store
         self._views = {view.id: _ViewState(view) for view in plan.of_source(source)}
         self._directories = {
             view.dimensions.id: Directory(view.dimensions.names, view.dimensions.kinds)
@@ -163,7 +167,8 @@ class SourcePartition:
             if blocks:
                 self._restore_view(view_state, blocks, offset)
         former = source_as_of(manifest.decision, self.source) if manifest else self.source
-        state = DecisionState.restore(former, manifest.highest_us if manifest else NEVER, found.segments, offset)
+        highest_us = manifest.highest_us if manifest else NEVER
+        state = DecisionState.restore(former, highest_us, found.segments, offset, store=self._store)
         self.admission = Admission(self.source, self.partition, state)
         if manifest is not None and manifest.decision != self._decision and self._replay_until > offset:
             self._former = Admission(former, self.partition, state), manifest.decision

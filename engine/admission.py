@@ -34,6 +34,7 @@ __all__ = ["Admission", "Admitted", "Batch", "DecisionState", "Reject"]
 
 Int64s = npt.NDArray[np.int64]
 _AGAINST_TIME: Final = frozenset(("future", "late"))
+_RESTORED_AT_ONCE: Final = 1 << 19  # entries: as many as are not merged again
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,10 @@ class Admitted:
 class DecisionState:
     """What later verdicts depend on: the highest accepted event time, and the ids that still count."""
 
-    def __init__(self, source: Source, *, store: Store | None = None, budget_bytes: int = 0) -> None:
+    def __init__(self, source: Source, *, store: Store | None = None) -> None:
         self.highest_us = NEVER
         self.follow(source)
-        self.seen = Seen(store, budget_bytes)
+        self.seen = Seen(store)
         self._fresh: list[Segment] = []
         self._durable: dict[int, int] = {}  # first offset of a segment -> its latest event time
 
@@ -72,24 +73,36 @@ class DecisionState:
         offset: int = 0,
         *,
         store: Store | None = None,
-        budget_bytes: int = 0,
     ) -> DecisionState:
         """The state as of a manifest at ``offset``, with its watermark's ``highest_us`` and the segments by first
         offset.
 
-        Entries at or above ``offset`` belong to a flush that never became durable and are left out (protocol rule 2).
+        Entries at or above ``offset`` belong to a flush that never became durable and are left out (protocol rule 2),
+        and so are those that did not count any more. ``store`` is where ids go beyond the memory they may take.
         """
-        state = cls(source, store=store, budget_bytes=budget_bytes)
+        state = cls(source, store=store)
         state.highest_us = highest_us
-        kept = []
+        kept: list[Segment] = []
+        count = 0
         for first, raw in segments:
             segment = decode_segment(raw).below(offset)
             latest = int(segment.times.max()) if len(segment.times) else NEVER
             state._durable[first] = max(latest, state._durable.get(first, NEVER))  # one may be there of each owner
             kept.append(segment)
-        if entries := entries_of(kept):
-            state.seen.add(entries.ids, entries.times, state.live_from_us)
+            count += len(segment.times)
+            if count >= _RESTORED_AT_ONCE:
+                state._take_up(kept)
+                kept, count = [], 0
+        state._take_up(kept)
         return state
+
+    def _take_up(self, segments: Iterable[Segment]) -> None:
+        entries = entries_of(segments)
+        if entries is None:
+            return
+        live = entries.times >= self.live_from_us
+        ids, times = (entries.ids, entries.times) if live.all() else (entries.ids[live], entries.times[live])
+        self.seen.add(ids, times, self.live_from_us)
 
     def follow(self, source: Source) -> None:
         """From now on, go by these settings: what they no longer count is forgotten."""

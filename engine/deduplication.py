@@ -11,9 +11,9 @@ dropped at any time; nothing is dropped earlier.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,6 @@ from engine.event_time import NEVER
 
 Int64s = npt.NDArray[np.int64]
 UInt64s = npt.NDArray[np.uint64]
-Store = Callable[[str, npt.NDArray[Any]], npt.NDArray[Any]]
-"""Puts an array elsewhere, under a name that is never used twice, and gives it back, read-only (such as a
-`numpy.memmap`, whose file may be unlinked at once: nothing opens it again).
-"""
 
 SEGMENT_VERSION: Final = 1
 _SEGMENT: Final = struct.Struct("<BBxxIqqq")  # version, bytes of a time, count, first offset, next offset, lowest time
@@ -36,7 +32,7 @@ _FANOUT: Final = 8
 _LAST_LEVEL: Final = 6  # runs of 260,000 to 2 million entries are merged no more: a merge of those would be felt
 _WORD_LOAD: Final = 2  # entries per 32-bit word of the filter, at most
 _LEAST_WORDS: Final = 1 << 12
-_LEAST_STORED: Final = 1 << 12  # entries; a file for fewer is not worth it
+_LEAST_STORED: Final = 1 << 11  # entries; less is not worth a place of its own
 
 
 def digests(identities: Sequence[str]) -> UInt64s:
@@ -45,6 +41,20 @@ def digests(identities: Sequence[str]) -> UInt64s:
         return np.empty((0, 2), dtype=np.uint64)
     digest = xxhash.xxh3_128_digest
     return np.frombuffer(b"".join(map(digest, map(str.encode, identities))), dtype="<u8").reshape(-1, 2)
+
+
+class Store(Protocol):
+    """Where runs go that would take too much memory. What one `Store` allows is shared by all that it counts."""
+
+    def count(self, seen: Seen) -> None:
+        """What this one holds counts from now on, for as long as it is there."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether those that are counted hold more than they may."""
+
+    def put(self, array: UInt64s) -> UInt64s:
+        """The same array, read-only, that does not lie in memory; it may go with the last reference to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +97,17 @@ class _Run:
 class Seen:
     """Ids with the latest event time at which each was accepted.
 
-    ``budget_bytes`` of memory are used before merged runs go to ``store``; the filter (4 to 8 bytes an entry) always
-    stays in memory.
+    Of 24 bytes an entry, those go to ``store``, when it is wanted, that are not merged again soon. The filter, 2 to 8
+    bytes an entry, stays in memory.
     """
 
-    def __init__(self, store: Store | None = None, budget_bytes: int = 0) -> None:
+    def __init__(self, store: Store | None = None) -> None:
         self._runs: list[_Run] = []  # oldest first
         self._words = np.zeros(_LEAST_WORDS, dtype=np.uint32)
         self._in_filter = 0
         self._store = store
-        self._budget_bytes = budget_bytes
-        self._names = 0
+        if store is not None:
+            store.count(self)
 
     def __len__(self) -> int:
         return sum(map(len, self._runs))
@@ -136,7 +146,8 @@ class Seen:
         if order is None:
             order = np.argsort(ids[:, 0])
         low, high = ids[:, 0][order], ids[:, 1][order]  # by columns: many times faster than rows of two
-        run = _Run(low, high, times[order], int(times.max()), _level(len(ids)))
+        level = _level(len(ids))
+        run = self._run(low, high, times[order], level, may_store=level >= _LAST_LEVEL)
         self._runs.append(run)
         self._runs = [run for run in self._runs if run.latest >= live_from_us]
         self._into_filter(run.low)
@@ -174,14 +185,16 @@ class Seen:
         if not len(low):
             return []
         level = max(_level(len(low)), *(run.level for run in runs))
+        return [self._run(low, high, time, level, may_store=len(low) >= _LEAST_STORED)]
+
+    def _run(self, low: UInt64s, high: UInt64s, time: Int64s, level: int, *, may_store: bool) -> _Run:
         latest = int(time.max())
-        store = self._store if len(low) >= _LEAST_STORED and self.memory_bytes > self._budget_bytes else None
-        if store is not None:
-            self._names += 1
-            low = store(f"seen-{self._names}.low", low)
-            high = store(f"seen-{self._names}.high", high)
-            time = store(f"seen-{self._names}.time", time)
-        return [_Run(low, high, time, latest, level, stored=store is not None)]
+        if not may_store or self._store is None or not self._store.is_wanted:
+            return _Run(low, high, time, latest, level)
+        count = len(low)
+        stored = self._store.put(np.concatenate((low, high, time.view(np.uint64))))
+        low, high, time = stored[:count], stored[count : 2 * count], stored[2 * count :].view(np.int64)
+        return _Run(low, high, time, latest, level, stored=True)
 
     # -- filter: one word of 32 bits an entry, four bits of it set; 0.2 to 1.5 % of the new ids pass
 

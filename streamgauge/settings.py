@@ -23,6 +23,8 @@ KAFKA_PASSWORD = "KAFKA_SASL_PASSWORD"
 REDIS_PASSWORD = "REDIS_PASSWORD"
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(KiB|MiB|GiB)")
+_BYTES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -60,6 +62,14 @@ def seconds(text: str) -> float:
     if match is None or float(match[1]) == 0:
         raise SettingsError(f"{text!r} is not a length of time; write for example 500ms or 2s")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def size(text: str) -> int:
+    """``512MiB``, ``1.5 GiB``, ``64KiB`` in bytes. Raises SettingsError."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise SettingsError(f"{text!r} is not a size; write for example 512MiB or 2GiB")
+    return int(float(match[1]) * _BYTES[match[2]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ class Accumulate:
         self._engine = parts.engine
         self._metrics = parts.metrics
         self._copies = parts.copies
+        self._dedupe = parts.dedupe
         self._owned: dict[TP, _Owned] = {}
         self._released: dict[TP, _Owned] = {}  # by the last rebalance: it may give some of them back
         self._round = asyncio.Lock()
@@ -153,11 +154,13 @@ class Accumulate:
         ids = await reader.topic_id_texts({tp.topic for tp in wanted})
         starts, ends = await reader.starts(topics), await reader.ends(topics)
         committed = await self._consumer().committed_offsets(set(wanted))
+        records = sum(len(table) for table in tables.values())
         found: list[_Owned] = []
         for tp, log in logs.items():
             source = sources[tp.topic].name
             id_, end = ids.get(tp.topic, ""), ends[TopicPartition(*tp)]
-            state = await self._engine.run(self._restore(plan, source, tp, id_, assigned[log].epoch, tables[log]))
+            restored = tables.pop(log)
+            state = await self._engine.run(self._restore(plan, source, tp, id_, assigned[log].epoch, restored))
             check_source(
                 tp, state.manifest, partitions=state.partitions, topic_id=id_, committed=committed[tp], end=end
             )
@@ -174,7 +177,6 @@ class Accumulate:
                 former.setdefault((self._partials, partition), []).append((key, value))
         await self._writer.write(former)
         self._owned.update({owned.tp: owned for owned in found})
-        records = sum(len(table) for table in tables.values())
         _log.info("%s: recovered from %d records in %.1f s", listed(wanted), records, time.monotonic() - began)
 
     async def _announce(self, epochs: Mapping[TP, int], sources: Mapping[str, Source]) -> None:
@@ -202,6 +204,7 @@ class Accumulate:
             topic_id=topic_id,
             epoch=epoch,
             restored=restored,
+            store=self._dedupe,
         )
 
     async def release(self, tps: Collection[TP]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from engine.catalog.model import Catalog
 from sinks.prometheus import EngineMetrics
+from streams.dedupe_files import DedupeFiles
 from streams.engine_thread import EngineThread
 from streams.local_copies import LocalCopies
 from streams.producing import BulkWriter
@@ -24,4 +25,5 @@ class Parts:
     writer: BulkWriter
     engine: EngineThread
     metrics: EngineMetrics
+    dedupe: DedupeFiles
     copies: LocalCopies | None = None

@@ -26,6 +26,7 @@ from sinks.redis.sink import RedisSink
 from streams.accumulate import Accumulate, listed
 from streams.app import KafkaSettings, StreamApp
 from streams.dead_letters import TooManyDeadLetters
+from streams.dedupe_files import DedupeFiles
 from streams.definitions import Definitions, OldCatalog
 from streams.engine_thread import EngineThread
 from streams.fetching import BatchedTopics
@@ -87,6 +88,7 @@ class WorkerSettings:
     session_timeout: float = 10.0
     rebalance_timeout: float = 30.0
     local_copies: bool = False
+    dedupe_memory_bytes: int = 512 * 1024 * 1024
     roll_back_from: str | None = None  # the id of the newest catalog, where this one was replaced by it
 
 
@@ -165,7 +167,8 @@ class _Worker:
             partials = partials_topic(catalog.name)
             self._app = app = StreamApp(kafka, BatchedTopics(frozenset(topics), frozenset([partials])))
             sinks: list[Sink] = [prometheus, *([redis] if redis else [])]
-            at = Parts(catalog, layout, lambda: app.batch_consumer, writer, self._engine, self._metrics, copies)
+            dedupe = DedupeFiles(settings.data_dir, settings.dedupe_memory_bytes)
+            at = Parts(catalog, layout, lambda: app.batch_consumer, writer, self._engine, self._metrics, dedupe, copies)
             self._accumulate = Accumulate(at)
             self._merge = Merge(at, sinks)
             for topic in topics:

@@ -13,7 +13,7 @@ import typer
 from streamgauge.cli.completion import complete_catalog, complete_kpi, complete_source
 from streamgauge.cli.failures import usage
 from streamgauge.cli.output import Format
-from streamgauge.settings import SettingsError, environment_name, kafka_address, redis_address, seconds
+from streamgauge.settings import SettingsError, environment_name, kafka_address, redis_address, seconds, size
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,6 +29,14 @@ def duration(text: str) -> float:
     """A click parser: ``500ms`` -> 0.5. Wrong text is wrong use."""
     try:
         return seconds(text)
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def memory(text: str) -> int:
+    """A click parser: ``512MiB`` -> 536870912. Wrong text is wrong use."""
+    try:
+        return size(text)
     except SettingsError as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -11,7 +11,7 @@ import typer
 
 from streamgauge.cli.failures import reaching_kafka, refused, unreachable, usage
 from streamgauge.cli.loading import usable_catalog
-from streamgauge.cli.options import CatalogPath, DataDir, Host, duration, option, with_connections
+from streamgauge.cli.options import CatalogPath, DataDir, Host, duration, memory, option, with_connections
 
 if TYPE_CHECKING:
     from sinks.redis.connection import RedisAddress
@@ -56,6 +56,16 @@ def worker(
             metavar="memory|rocksdb",
         ),
     ] = Store.MEMORY,
+    dedupe_memory: Annotated[
+        int,
+        option(
+            "dedupe-memory",
+            "What ids for deduplication may take in memory, all partitions of the worker together; more of them go to "
+            "files in the data directory.",
+            parser=memory,
+            metavar="SIZE",
+        ),
+    ] = "512MiB",  # type: ignore[assignment]
     roll_back_from: Annotated[
         str | None,
         option(
@@ -100,6 +110,7 @@ def worker(
         port=port,
         flush_interval=flush_interval,
         local_copies=store is Store.ROCKSDB,
+        dedupe_memory_bytes=dedupe_memory,
         roll_back_from=roll_back_from,
     )
     with reaching_kafka(kafka):

@@ -21,6 +21,7 @@ from engine.admission import Batch
 from engine.catalog.loader import parse
 from engine.catalog.model import Catalog
 from engine.dead_letters import Reject
+from engine.deduplication import Store
 from engine.merging import MergePartition, Publication
 from engine.plan import Plan, plan_catalog
 from engine.records import (
@@ -111,8 +112,9 @@ def batch(events: Sequence[Event], first: int, partition: int = 0) -> Batch:
 class Rig:
     """A source of P partitions, partitions of partials, and the values that came out, newest revision last."""
 
-    def __init__(self, plan: Plan, partitions: int = 2, merges: int = 1) -> None:
+    def __init__(self, plan: Plan, partitions: int = 2, merges: int = 1, store: Store | None = None) -> None:
         self.plan = plan
+        self.store = store  # of ids for deduplication
         self.partitions = partitions
         self.topic: list[list[Event]] = [[] for _ in range(partitions)]
         self.tables: list[list[Record]] = [[] for _ in range(partitions)]  # changelogs
@@ -147,6 +149,7 @@ class Rig:
                 ((key, value, offset) for key, (value, offset) in newest.items() if value is not None),
                 key=lambda record: record[2],
             ),
+            store=self.store,
         )
         if self.unestablished:
             self.unestablished.pop(0)()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -77,23 +75,57 @@ def test_many_entries_stay_known_and_expired_ones_leave() -> None:
     assert (seen.latest(ids_of(list(range(590 * 500, 600 * 500))), 580) != NEVER).all()
 
 
-def test_beyond_the_budget_runs_go_to_the_store_and_nothing_is_forgotten() -> None:
-    stored: dict[str, npt.NDArray[Any]] = {}
+class Elsewhere:
+    """A store with a budget, for any number of `Seen`."""
 
-    def store(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        assert name not in stored
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.arrays: list[npt.NDArray[np.uint64]] = []
+        self._counted: list[Seen] = []
+
+    def count(self, seen: Seen) -> None:
+        self._counted.append(seen)
+
+    @property
+    def is_wanted(self) -> bool:
+        return sum(seen.memory_bytes for seen in self._counted) > self.budget
+
+    def put(self, array: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         copy = array.copy()
         copy.flags.writeable = False
-        stored[name] = copy
+        self.arrays.append(copy)
         return copy
 
-    budget = 600_000
-    seen = Seen(store, budget_bytes=budget)
+
+def test_beyond_the_budget_runs_go_to_the_store_and_nothing_is_forgotten() -> None:
+    store = Elsewhere(600_000)
+    seen = Seen(store)
     for turn in range(150):
         seen.add(ids_of(list(range(turn * 400, turn * 400 + 400))), np.full(400, turn), NEVER)
-    assert stored
-    assert seen.memory_bytes < 2 * budget
+    assert store.arrays
+    assert seen.memory_bytes < 2 * store.budget
     assert (seen.latest(ids_of(list(range(60_000))), NEVER) == np.repeat(np.arange(150), 400)).all()
+
+
+def test_what_one_takes_is_missing_to_others_of_the_same_store() -> None:
+    store = Elsewhere(600_000)
+    one, other = Seen(store), Seen(store)
+    one.add(ids_of(list(range(30_000))), np.full(30_000, 0), NEVER)
+    assert one.memory_bytes > store.budget
+    for turn in range(16):
+        other.add(ids_of(list(range(turn * 1_000, turn * 1_000 + 1_000))), np.full(1_000, turn), NEVER)
+    assert store.arrays
+    assert (other.latest(ids_of(list(range(16_000))), NEVER) == np.repeat(np.arange(16), 1_000)).all()
+
+
+def test_what_is_added_at_once_and_merged_no_more_goes_to_the_store_at_once() -> None:
+    """As after a restart."""
+    store = Elsewhere(0)
+    seen = Seen(store)
+    seen.add(ids_of(list(range(300_000))), np.arange(300_000), NEVER)
+    assert sum(map(len, store.arrays)) == 3 * 300_000
+    asked = list(range(0, 300_000, 1000))
+    assert seen.latest(ids_of(asked), NEVER).tolist() == asked
 
 
 entries = st.lists(st.tuples(st.integers(0, 2**128 - 1), st.integers(-(2**61), 2**61), st.integers(0, 50)), max_size=20)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +16,7 @@ from engine.blocks import BLOCK, BlockKey, stamp_of
 from engine.plan import Plan
 from engine.records import ASSIGNMENT, MANIFEST, SEGMENT, decode_manifest, record_key, record_kind
 from engine.recovery import recover
+from streams.dedupe_files import DedupeFiles
 from tests.engine.rig import AT_END, HOUR, MINUTE, T0, Event, Rig, end, order, orders, planned, run, shop
 
 KPIS = """
@@ -457,6 +461,38 @@ def test_rule_05_of_segments_that_begin_at_one_offset_none_goes_before_all_have_
     rig.restart(0)
     rig.send(0, [order(T0 + 3 * HOUR, id="later 7")])
     assert dict(rig.sources[0].take_counts()) == {"accepted": 0, "duplicate": 1, "late": 0, "invalid": 0}
+
+
+def test_rule_05_beyond_their_memory_ids_go_to_files_and_nothing_is_decided_otherwise(
+    deduping: Plan, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also after restarts, and for an event that came before them."""
+    caplog.set_level("INFO", "streams.dedupe_files")
+    rng = random.Random(5)
+    events = orders(20_000, hours=3)
+    for number, event in enumerate(events):
+        again = rng.randrange(max(0, number - 8_000), number + 1) if rng.random() < 0.2 else number
+        events[number] = {
+            **(events[again] if rng.random() < 0.9 else event),
+            "id": str(events[again].get("id", number)),
+        }
+    counts, answers = [], []
+    for store in (None, DedupeFiles(tmp_path, memory_bytes=1)):
+        rig = Rig(deduping, partitions=1, store=store)
+        found = Counter[str]()
+        for first in range(0, len(events), 500):
+            rig.send(0, events[first : first + 500])
+            found.update(rig.sources[0].take_counts())
+            rig.flush(0)
+            if first % 7_000 == 6_500:
+                rig.restart(0)
+        rig.publish()
+        counts.append(found)
+        answers.append(finish(rig).answers())
+    assert counts[0] == counts[1]
+    assert counts[0]["duplicate"] > 2_000
+    assert answers[0] == answers[1]
+    assert "go to files in" in caplog.text
 
 
 # -- all of them

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streamgauge.settings import SettingsError, environment_name, kafka_address, redis_address, seconds, secret
+from streamgauge.settings import SettingsError, environment_name, kafka_address, redis_address, seconds, secret, size
 
 
 def test_environment_names_follow_the_options() -> None:
@@ -22,6 +22,17 @@ def test_lengths_of_time(text: str, expected: float) -> None:
 def test_other_texts_are_no_length_of_time(text: str) -> None:
     with pytest.raises(SettingsError, match="500ms or 2s"):
         seconds(text)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("512MiB", 2**29), ("1.5 GiB", 3 * 2**29), ("64KiB", 65_536)])
+def test_sizes(text: str, expected: int) -> None:
+    assert size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "512", "512MB", "-1MiB", "half a GiB"])
+def test_other_texts_are_no_size(text: str) -> None:
+    with pytest.raises(SettingsError, match="512MiB or 2GiB"):
+        size(text)
 
 
 def test_a_secret_comes_from_its_variable_or_a_file_but_not_both(tmp_path: Path) -> None:

@@ -144,6 +144,25 @@ async def test_a_worker_that_wakes_up_after_its_partitions_moved_changes_nothing
             await shop.until_right()
 
 
+async def test_rule_05_ids_beyond_their_memory_go_to_files(shop: Shop) -> None:
+    options = ("--dedupe-memory", "1KiB")
+    events = orders(60_000)
+    with shop.worker(*options) as worker:
+        await worker.ready()
+        for first in range(0, 40_000, 2_000):
+            seen = shop.seen
+            await shop.send(events[first : first + 2_000])
+            await shop.until(lambda seen=seen: shop.seen > seen)  # type: ignore[misc]
+        await shop.until(lambda: "ids for deduplication take more than --dedupe-memory" in worker.log.read_text())
+        worker.kill()
+    with shop.worker(*options) as worker:
+        await worker.ready()
+        await shop.send(events[38_000:40_000], count=False)
+        await shop.send(events[40_000:])
+        await shop.finish()
+        await shop.until_right()
+
+
 async def test_a_dead_redis_holds_no_values_up(shop: Shop) -> None:
     with shop.worker(redis=f"redis://127.0.0.1:{free_port(0)}") as worker:
         await shop.send(orders(1000))
