@@ -12,7 +12,7 @@ PYTHON ?=
 ARGS ?=
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
-.PHONY: help setup demo test bench soak lint types contracts generated generate lock clean
+.PHONY: help setup demo test bench soak lint types contracts board generated generate lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -69,8 +69,12 @@ types: setup ## mypy --strict
 contracts: setup ## import-linter: who may import whom
 	@$(BIN)/lint-imports
 
+board: setup ## Check, test and build the board's page, which sinks/board/static ships
+	@$(BIN)/python board/build.py
+
 generated: setup ## Check that generated files are what their generators write
 	@$(BIN)/python -m streamgauge.reference --check
+	$(BIN)/python board/build.py --check
 
 generate: setup ## Write the generated files again
 	@$(BIN)/python -m streamgauge.reference
@@ -80,5 +84,5 @@ lock: setup ## Resolve pyproject.toml into requirements.lock again
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate --output-file requirements.lock
 
 clean: ## Remove .venv, caches and the demo's data
-	@rm -rf $(VENV) .streamgauge dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache tests/bench/results
+	@rm -rf $(VENV) board/node_modules .streamgauge dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache tests/bench/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

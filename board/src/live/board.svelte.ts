@@ -1,0 +1,106 @@
+import { ApiError, loadAlerts, loadCatalog, loadFindings, loadKpis, startSession } from '../api/client';
+import type { Alert, Catalog, Findings, Goal, Kpi } from '../api/catalog';
+import { Connection } from './connection.svelte';
+import { Values } from './values.svelte';
+
+const ALERTS_EVERY_MS = 15_000;
+const RETRY_MS = 5_000;
+
+/** KPIs that serve one goal. */
+export interface Group {
+  goal: Goal;
+  kpis: Kpi[];
+}
+
+/** What the service says: the catalog, and values that follow it. */
+class Board {
+  readonly values = new Values();
+  readonly connection = new Connection(this.values, () => {
+    this.generation += 1;
+    void this.load();
+  });
+  /** Grows whenever a lost connection is back: what was read before it may have holes since. */
+  generation = $state(0);
+  catalog = $state.raw<Catalog | null>(null);
+  kpis = $state.raw<Kpi[]>([]);
+  findings = $state.raw<Findings>({ findings: [], scores: {} });
+  alerts = $state.raw<Alert[]>([]);
+  /** Why the catalog is not here; null when it is, or on its way. */
+  failure = $state<string | null>(null);
+  /** The service wants to know who is there. */
+  locked = $state(false);
+
+  private retrying: ReturnType<typeof setTimeout> | undefined;
+
+  get zone(): string {
+    return this.catalog?.timezone ?? 'UTC';
+  }
+
+  /** In the order of the catalog; KPIs without a goal come last. */
+  get groups(): Group[] {
+    const goals = this.catalog?.goals ?? [];
+    const named = new Set(goals.map((goal) => goal.name));
+    const groups = goals.map((goal) => ({ goal, kpis: this.kpis.filter((kpi) => kpi.goal === goal.name) }));
+    const rest = this.kpis.filter((kpi) => kpi.goal === null || !named.has(kpi.goal));
+    groups.push({ goal: { name: '', title: 'Without a goal', owner: null }, kpis: rest });
+    return groups.filter((group) => group.kpis.length > 0);
+  }
+
+  kpi(name: string): Kpi | undefined {
+    return this.kpis.find((kpi) => kpi.name === name);
+  }
+
+  start(): () => void {
+    void this.load();
+    const ends = this.connection.start();
+    const timer = setInterval(() => void this.loadAlerts(), ALERTS_EVERY_MS);
+    return () => {
+      clearInterval(timer);
+      ends();
+    };
+  }
+
+  /** The catalog, which a restart of the service may have changed. Tries again when the connection is back. */
+  async load(): Promise<void> {
+    try {
+      const [catalog, kpis, findings] = await Promise.all([loadCatalog(), loadKpis(), loadFindings()]);
+      [this.catalog, this.kpis, this.findings] = [catalog, kpis, findings];
+      this.failure = null;
+      this.locked = false;
+      clearTimeout(this.retrying);
+    } catch (error) {
+      this.failed(error);
+    }
+    await this.loadAlerts();
+  }
+
+  /** Throws ApiError where the token is not accepted. */
+  async signIn(token: string): Promise<void> {
+    await startSession(token);
+    this.locked = false;
+    await this.load();
+    this.connection.admitted();
+  }
+
+  private async loadAlerts(): Promise<void> {
+    if (this.locked || document.visibilityState === 'hidden') return;
+    try {
+      this.alerts = await loadAlerts();
+    } catch {
+      // The connection tells when the service is gone; the last known alerts stay.
+    }
+  }
+
+  private failed(error: unknown): void {
+    if (!(error instanceof ApiError)) throw error;
+    if (error.status === 401) {
+      this.locked = true;
+      return;
+    }
+    this.failure = error.message;
+    clearTimeout(this.retrying);
+    this.retrying = setTimeout(() => void this.load(), RETRY_MS);
+  }
+}
+
+export const board = new Board();

@@ -1,0 +1,69 @@
+import type { Kpi, Objective } from '../api/catalog';
+import { NULL, type Value } from '../api/values';
+import { rounded, roundedNumber } from './numbers';
+
+/** What an objective asks of a value, as numbers for drawing; null where a side is free. */
+export interface Bounds {
+  lower: number | null;
+  upper: number | null;
+  /** Beyond these a miss is critical. */
+  warnLower: number | null;
+  warnUpper: number | null;
+}
+
+/**
+ * The objective that a series is held to in a window that ends at `end`: of those that apply, the one with the most
+ * conditions, then the latest first day, then the last written.
+ */
+export function objectiveOf(kpi: Kpi, dims: Record<string, string | null>, end: number): Objective | null {
+  let held: Objective | null = null;
+  for (const objective of kpi.objectives) {
+    const applies =
+      Object.entries(objective.where).every(([name, text]) => (dims[name] ?? NULL) === (text ?? NULL)) &&
+      (objective.validFrom === null || Date.parse(objective.validFrom) < end);
+    if (applies && (held === null || outranks(objective, held))) held = objective;
+  }
+  return held;
+}
+
+function outranks(objective: Objective, held: Objective): boolean {
+  const conditions = Object.keys(objective.where).length - Object.keys(held.where).length;
+  if (conditions !== 0) return conditions > 0;
+  return (objective.validFrom ?? '') >= (held.validFrom ?? '');
+}
+
+export function boundsOf(objective: Objective): Bounds {
+  const [value, slack] = [Number(objective.value), Number(objective.warnWithin)];
+  const lower = objective.op === 'lte' ? null : value;
+  const upper = objective.op === 'lte' ? value : objective.op === 'between' ? Number(objective.upper) : null;
+  return {
+    lower,
+    upper,
+    warnLower: lower === null ? null : lower - Math.abs(lower) * slack,
+    warnUpper: upper === null ? null : upper + Math.abs(upper) * slack,
+  };
+}
+
+/** `at least 380,000 USD`, `1 to 2 %`. */
+export function objectiveWords(objective: Objective, unit: string | null): string {
+  if (objective.op === 'between') {
+    return `${roundedNumber(objective.value, unit)} to ${rounded(objective.upper ?? objective.value, unit)}`;
+  }
+  return `${objective.op === 'gte' ? 'at least' : 'at most'} ${rounded(objective.value, unit)}`;
+}
+
+/** What a value aims at, from its objective or else from the target that came with it. */
+export function targetWords(kpi: Kpi, value: Value): string | null {
+  const objective = objectiveOf(kpi, value.dims, value.end);
+  if (objective) return objectiveWords(objective, value.unit);
+  return value.target === null ? null : rounded(value.target, value.unit);
+}
+
+/** The reason for a status with the bounds it names in the value's unit: the engine names shares as shares. */
+export function reasonWords(value: Value): string | null {
+  if (value.statusReason === null || value.unit !== 'ratio') return value.statusReason;
+  const within = /^within (\S+) to (\S+)$/.exec(value.statusReason);
+  if (within) return `within ${roundedNumber(within[1] ?? '', 'ratio')} to ${rounded(within[2] ?? '', 'ratio')}`;
+  const beyond = /^(.* %) (above|below) (-?[\d.]+)$/.exec(value.statusReason);
+  return beyond ? `${beyond[1]} ${beyond[2]} ${rounded(beyond[3] ?? '', 'ratio')}` : value.statusReason;
+}
