@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final, Literal
 
 # --- Kafka -----------------------------------------------------------------------------------------------------------
@@ -96,6 +97,9 @@ KPI_VALUE: Final = "streamgauge_kpi_value"
 KPI_TARGET: Final = "streamgauge_kpi_target"
 KPI_STATUS: Final = "streamgauge_kpi_status"
 KPI_SAMPLES: Final = "streamgauge_kpi_samples"
+KPI_REVISION: Final = "streamgauge_kpi_revision"
+KPI_COMPARE_VALUE: Final = "streamgauge_kpi_compare_value"
+KPI_COMPARE_CHANGE: Final = "streamgauge_kpi_compare_change"
 KPI_WINDOW_END: Final = "streamgauge_kpi_window_end_timestamp_seconds"
 KPI_WATERMARK: Final = "streamgauge_kpi_watermark_timestamp_seconds"
 KPI_INFO: Final = "streamgauge_kpi_info"
@@ -112,6 +116,9 @@ SERIES: Final = "streamgauge_series"
 SERIES_FOLDED: Final = "streamgauge_series_folded_total"
 SinkName = Literal["redis", "prometheus", "kafka"]
 WriteOutcome = Literal["written", "failed", "dropped"]
+ValueState = Literal["open", "closed", "revised"]
+VALUE_STATES: Final[tuple[ValueState, ...]] = ("open", "closed", "revised")
+VALUES: Final = "streamgauge_values_total"
 SINK_WRITES: Final = "streamgauge_sink_writes_total"
 SINK_QUEUE: Final = "streamgauge_sink_queue_rows"
 BUILD_INFO: Final = "streamgauge_build_info"
@@ -121,6 +128,26 @@ HTTP_SECONDS: Final = "streamgauge_http_request_seconds"
 HTTP_STREAMS: Final = "streamgauge_http_streams"
 BOARD_CONNECTED: Final = "streamgauge_board_redis_connected"
 BOARD_LAG: Final = "streamgauge_board_lag_seconds"
+
+# --- Grafana ---------------------------------------------------------------------------------------------------------
+
+DashboardKind = Literal["overview", "engine", "kpi"]
+DASHBOARD_TAG: Final = "streamgauge-generated"
+_UID_LENGTH: Final = 40  # Grafana takes no longer one
+
+
+def dashboard_uid(kind: DashboardKind, catalog: str, kpi: str = "") -> str:
+    """What a dashboard is found by, and the name of its file; at most 40 of a to z, 0 to 9, ``_`` and ``-``.
+
+    Different names never share one, not even where upper and lower case are the same: a KPI's name has no ``-``, so
+    the last one begins it; what is too long or has capitals ends in a hash, behind a kind of its own.
+    """
+    plain = f"sg-{kind}-{catalog}" + (f"-{kpi}" if kpi else "")
+    if len(plain) <= _UID_LENGTH and plain.islower():
+        return plain
+    digits = hashlib.sha256(f"{kind}/{catalog}/{kpi}".encode()).hexdigest()[:20]
+    return f"sg-x-{(kpi or catalog).lower()[:14]}-{digits}"
+
 
 # --- HTTP ------------------------------------------------------------------------------------------------------------
 

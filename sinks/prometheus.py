@@ -18,6 +18,7 @@ import polars as pl
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from engine.values import NULL, KpiFacts, ValueRows
@@ -60,6 +61,17 @@ _FAMILIES: Final = (
         pl.col("status").replace_strict(names.STATUS_NUMBERS, default=None, return_dtype=pl.String),
     ),
     _Family(names.KPI_SAMPLES, "Events behind the value.", pl.col("samples").cast(pl.String)),
+    _Family(
+        names.KPI_REVISION,
+        "0 while the value's window is open, 1 at its closing, one more with each later change.",
+        pl.col("revision").cast(pl.String),
+    ),
+    _Family(names.KPI_COMPARE_VALUE, "The value of the window it is compared with.", _number("compare_value")),
+    _Family(
+        names.KPI_COMPARE_CHANGE,
+        "The share by which the value differs from the compared one.",
+        pl.when(pl.col("compare_change").is_finite()).then(pl.col("compare_change").cast(pl.String)),
+    ),
     _Family(names.KPI_WINDOW_END, "End of the value's window, since the epoch.", _seconds("window_end")),
     _Family(names.KPI_WATERMARK, "Event time up to which events have been seen.", _seconds("watermark")),
 )
@@ -197,6 +209,9 @@ class EngineMetrics:
         self._folded = Counter(
             names.SERIES_FOLDED, "Series folded into __other__, beyond the KPI's cap.", ("kpi",), registry=registry
         )
+        self._values = Counter(
+            names.VALUES, "Values published, by the state of their window.", ("kpi", "state"), registry=registry
+        )
         build = Gauge(names.BUILD_INFO, "What runs here.", ("version", "python"), registry=registry)
         build.labels(_version(), platform.python_version()).set(1)
         registry.register(_Sinks(self._sinks))
@@ -219,6 +234,13 @@ class EngineMetrics:
 
     def folded(self, kpi: str, count: int) -> None:
         self._folded.labels(kpi).inc(count)
+
+    def published(self, kpi: str, state: str, count: int) -> None:
+        self._values.labels(kpi, state).inc(count)
+
+    def watch_process(self) -> None:
+        """Show memory, processor time and open files of this process from now on, on Linux."""
+        ProcessCollector(registry=self.registry)
 
     def watch(self, name: names.SinkName, sink: WritingSink) -> None:
         """Show the counts of this sink from now on."""

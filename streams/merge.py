@@ -25,7 +25,7 @@ from engine.plan import Plan
 from engine.records import MANIFEST, MergeManifest, decode_merge_manifest, record_kind
 from engine.values import ValueRows
 from sinks import kafka
-from sinks.names import partials_topic, values_topic
+from sinks.names import VALUE_STATES, partials_topic, values_topic
 from streams.accumulate import listed
 from streams.fetching import Fetched, Record
 from streams.local_copies import LocalCopies
@@ -87,6 +87,7 @@ class _Made:
     owned: _Owned
     publication: Publication
     values: dict[Place, list[Pair]]
+    states: list[tuple[str, str, int]]  # KPI, state of the window, how many values
 
 
 class Merge:
@@ -105,6 +106,9 @@ class Merge:
         self._sinks = sinks
         self._published = Published()
         parts.metrics.watch("kafka", self._published)
+        for kpi in parts.catalog.kpis:
+            for state in VALUE_STATES:
+                parts.metrics.published(kpi, state, 0)  # so that the first revision is seen as an increase
         self._owned: dict[TP, _Owned] = {}
         self._released: dict[TP, _Owned] = {}  # by the last rebalance: it may give some of them back
         self._round = asyncio.Lock()
@@ -258,7 +262,12 @@ class Merge:
         values: dict[Place, list[Pair]] = {}
         for key, value in kafka.records(publication.values):
             values.setdefault((self._values, zlib.crc32(key) % self._partitions), []).append((key, value))
-        return _Made(owned, publication, values)
+        states = [
+            (rows.kpi.name, state, count)
+            for rows in publication.values
+            for state, count in rows.frame["state"].value_counts().iter_rows()
+        ]
+        return _Made(owned, publication, values, states)
 
     async def _write(self, made: Sequence[_Made], now: float, final: bool) -> None:
         first: dict[Place, list[Pair]] = {}
@@ -276,6 +285,9 @@ class Merge:
         if values:
             await self._writer.write(values)
             self._published.written += sum(map(len, values.values()))
+            for part in made:
+                for kpi, state, count in part.states:
+                    self._metrics.published(kpi, state, count)
         for part in made:
             for rows in part.publication.values:
                 for sink in self._sinks:

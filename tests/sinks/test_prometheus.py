@@ -48,15 +48,19 @@ async def test_each_series_has_its_companions(sink: PrometheusSink) -> None:
         "streamgauge_kpi_target": 10,
         "streamgauge_kpi_status": 1,
         "streamgauge_kpi_samples": 3,
+        "streamgauge_kpi_revision": 0,
+        "streamgauge_kpi_compare_value": 9.25,
+        "streamgauge_kpi_compare_change": 0.135,
         "streamgauge_kpi_window_end_timestamp_seconds": FIRST_END_US / 1e6,
         "streamgauge_kpi_watermark_timestamp_seconds": FIRST_END_US / 1e6 - 1,
     }
 
 
 async def test_what_is_null_is_absent_not_zero(sink: PrometheusSink) -> None:
-    sink.offer(rows(row("EU", value=None, target=None, status=None, watermark=-(2**62))))
+    nothing = {"value": None, "target": None, "status": None, "compare_value": None, "compare_change": None}
+    sink.offer(rows(row("EU", **nothing, watermark=-(2**62))))
     shown = {name for name, region in await exposed(sink) if region == "EU"}
-    assert shown == {names.KPI_SAMPLES, names.KPI_WINDOW_END}
+    assert shown == {names.KPI_SAMPLES, names.KPI_REVISION, names.KPI_WINDOW_END}
 
 
 @pytest.mark.parametrize("value", ['"text"', "true", '"1"', '"2026-01-01T00:00:00Z"'])
@@ -126,6 +130,18 @@ async def test_scrapes_at_the_same_time_agree(sink: PrometheusSink) -> None:
     assert len(set(texts)) == 1
 
 
+@pytest.mark.parametrize("change", [math.inf, -math.inf, math.nan])
+async def test_a_change_that_is_no_number_is_absent(sink: PrometheusSink, change: float) -> None:
+    sink.offer(rows(row("EU", compare_change=change)))
+    assert (names.KPI_COMPARE_CHANGE, "EU") not in await exposed(sink)
+    assert (names.KPI_COMPARE_VALUE, "EU") in await exposed(sink)
+
+
+async def test_the_process_shows_what_it_needs(sink: PrometheusSink, engine: EngineMetrics) -> None:
+    engine.watch_process()
+    assert (await exposed(sink))["process_resident_memory_bytes", None] > 1e6
+
+
 @dataclass
 class Counted:
     written: int = 5
@@ -148,6 +164,7 @@ async def test_the_engine_says_how_it_does(sink: PrometheusSink, engine: EngineM
     engine.watermark_delay("orders", 1.5)
     engine.series("sales", 3)
     engine.folded("sales", 2)
+    engine.published("sales", "revised", 4)
     engine.batch_seconds.observe(0.002)
     engine.flush_seconds.observe(0.1)
     engine.watch("redis", Counting(Counted()))
@@ -161,6 +178,7 @@ async def test_the_engine_says_how_it_does(sink: PrometheusSink, engine: EngineM
     assert found[names.WATERMARK_DELAY] == [({"source": "orders"}, 1.5)]
     assert found[names.SERIES] == [({"kpi": "sales"}, 3)]
     assert found[names.SERIES_FOLDED] == [({"kpi": "sales"}, 2)]
+    assert found[names.VALUES] == [({"kpi": "sales", "state": "revised"}, 4)]
     assert found[names.SINK_QUEUE] == [({"sink": "redis"}, 7)]
     assert sorted(value for _, value in found[names.SINK_WRITES]) == [1, 2, 5]
     assert found[names.BUILD_INFO][0][1] == 1
