@@ -1,24 +1,33 @@
-"""HTTP as uvicorn reads it, with bounds for the head of a request, whose size and time it does not bound itself."""
+"""HTTP as uvicorn reads it, with bounds that it lacks: for the head of a request, and an answer that nobody takes."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from sinks.board.problems import MEDIA_TYPE, ProblemError
+
 HEAD_BYTES: Final = 32 * 1024
-HEAD_SECONDS: Final = 10.0
+_log = logging.getLogger(__name__)
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes connections that do not come to the end of a request's head."""
+    """Closes connections that do not come to the end of a request's head, and those that take nothing of an answer."""
+
+    head_seconds = 10.0
+    stalled_seconds = 30.0
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
+        self._asked = False  # anything yet
         self._in_head = True
         self._head_bytes = 0
-        self._due: asyncio.TimerHandle | None = None
+        self._head_due: asyncio.TimerHandle | None = None
+        self._untaken = 0
+        self._taken_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -26,19 +35,22 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
+        self._all_taken()
         super().connection_lost(exc)
+
+    # --- heads ---
 
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
-            if self._due is None:
+            if self._head_due is None:
                 self._expect_head()
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-            self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
-            self.transport.close()
+            self._refuse(ProblemError(431, f"the head of a request has at most {HEAD_BYTES:,} bytes here"))
 
     def on_headers_complete(self) -> None:
+        self._asked = True
         self._in_head = False
         self._head_came()
         super().on_headers_complete()
@@ -48,10 +60,53 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
 
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(ProblemError(400, "this is not HTTP/1.1"))
+
     def _expect_head(self) -> None:
-        self._due = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+        self._head_due = self.loop.call_later(self.head_seconds, self._no_head)
 
     def _head_came(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+        if self._head_due is not None:
+            self._head_due.cancel()
+            self._head_due = None
+
+    def _no_head(self) -> None:
+        if self._head_bytes == 0:  # browsers connect before they need it
+            self.transport.close()
+        else:
+            self._refuse(ProblemError(408, f"no head of a request came within {self.head_seconds:g} s"))
+
+    def _refuse(self, problem: ProblemError) -> None:
+        """Answer and close, unless another answer is on its way."""
+        if not self._asked or self.cycle.response_complete:
+            _log.info("%s - %d: %s", self.client[0] if self.client else "-", problem.status, problem.detail)
+            body = problem.document(None)
+            head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            self.transport.write(STATUS_LINE[problem.status] + head.encode() + body)
+        self.transport.close()
+
+    # --- answers ---
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._untaken = self.transport.get_write_buffer_size()
+        self._taken_due = self.loop.call_later(self.stalled_seconds, self._is_stalled)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._all_taken()
+
+    def _is_stalled(self) -> None:
+        untaken = self.transport.get_write_buffer_size()
+        if untaken >= self._untaken:
+            _log.info("%s took nothing for %g s and is let go", self.client, self.stalled_seconds)
+            self.transport.abort()
+            return
+        self._untaken = untaken
+        self._taken_due = self.loop.call_later(self.stalled_seconds, self._is_stalled)
+
+    def _all_taken(self) -> None:
+        if self._taken_due is not None:
+            self._taken_due.cancel()
+            self._taken_due = None

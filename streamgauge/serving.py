@@ -9,18 +9,17 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
 import uvicorn
 import uvloop
-from fastapi import APIRouter
 
 from sinks.board.access import Access
-from sinks.board.app import Board, build_app
+from sinks.board.app import Board, Part, build_app
 from sinks.board.facts import CatalogFacts, Told
 from sinks.board.limits import Limits, Rates
 from sinks.board.metrics import BoardMetrics
@@ -42,7 +41,11 @@ class PortTaken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """What a server is told. ``origins`` are those whose pages may read (CORS)."""
+    """What a server is told.
+
+    ``origins`` are those whose pages may use it (CORS). ``proxies`` are addresses or networks that are believed who a
+    request comes from. ``parts`` are entered before the first request, and left after the last.
+    """
 
     told: Told
     redis: RedisAddress
@@ -51,6 +54,8 @@ class ServeSettings:
     port: int = 8080
     limits: Limits = field(default_factory=Limits)
     origins: Sequence[str] = ()
+    proxies: Sequence[str] = ()
+    parts: Sequence[Callable[[Board], AbstractAsyncContextManager[Part]]] = ()
 
 
 def run_serve(settings: ServeSettings) -> None:
@@ -77,7 +82,7 @@ async def serve(settings: ServeSettings, listener: socket.socket, ending: asynci
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(mirror)
         await mirror.check()
-        streams = await stack.enter_async_context(Streams(mirror, settings.limits.streams))
+        streams = await stack.enter_async_context(Streams(mirror, settings.access, settings.limits.streams))
         board = Board(
             facts,
             mirror,
@@ -89,17 +94,18 @@ async def serve(settings: ServeSettings, listener: socket.socket, ending: asynci
             loopback=is_loopback(settings.host),
             origins=settings.origins,
         )
-        # Routers of other parts; what they need is entered into the stack.
-        others: list[APIRouter] = []
+        parts = [await stack.enter_async_context(part(board)) for part in settings.parts]
         server = _Server(
             uvicorn.Config(
-                build_app(board, *others),
+                build_app(board, parts),
                 http=BoundedHttp,
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=bool(settings.proxies),
+                forwarded_allow_ips=list(settings.proxies),
                 timeout_graceful_shutdown=STOP_SECONDS,
             )
         )
@@ -108,12 +114,14 @@ async def serve(settings: ServeSettings, listener: socket.socket, ending: asynci
         _log.info("catalog %s: board and API at http://%s:%d", facts.catalog.name, shown, port)
         serving = asyncio.create_task(server.serve([listener]))
         asked = asyncio.create_task(ending.wait())
-        # What fails within mirror and streams is raised where the stack leaves them.
-        await asyncio.wait({serving, asked, mirror.task, streams.task}, return_when=asyncio.FIRST_COMPLETED)
+        working = {mirror.task, streams.task, *(part.task for part in parts if part.task is not None)}
+        done, _ = await asyncio.wait({serving, asked, *working}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
         streams.end()
         server.should_exit = True
         await serving
+        for task in done & working:  # each of them works for ever, or fails
+            await task
 
 
 class _Server(uvicorn.Server):

@@ -1,7 +1,7 @@
 """Who may do what: a bearer token or a session's cookie, looked up by its hash in the tokens file.
 
-The file is read again when it changes, so that a token is good or bad within a second of `streamgauge token`. Without a
-file everybody may do everything: for loopback only.
+The file is looked at four times a second and read again when it has changed, so that a token is good or bad within a
+second of `streamgauge token`. Without a file everybody may do everything: for loopback only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sinks.board.problems import ProblemError
 from sinks.board.tokens import SESSION_RIGHTS, Token, TokensUnusable, hashed, read_tokens
 from sinks.names import SESSION_COOKIE
 
-_LOOK_S: Final = 1.0
+LOOK_S: Final = 0.25
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +40,10 @@ NOBODY: Final = Caller("-", frozenset())
 
 
 class Access:
-    """``path`` is the tokens file, None where there are no tokens. Raises TokensUnusable where it cannot be read."""
+    """``path`` is the tokens file, None where there are no tokens. Raises TokensUnusable where it cannot be read.
+
+    ``changes`` grows with each change of the file.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -48,9 +51,10 @@ class Access:
         self._sessions: dict[str, Caller] = {}
         self._seen: tuple[int, int, int] | None = None
         self._looked = 0.0
+        self.changes = 0
         if path is not None:
-            self._take(read_tokens(path))
             self._seen = _version(path)
+            self._take(read_tokens(path))
 
     @property
     def open(self) -> bool:
@@ -61,7 +65,7 @@ class Access:
         """Who shows this header or cookie; NOBODY for a wrong one, or none."""
         if self._path is None:
             return ANYONE
-        self._look()
+        self.look()
         if authorization is not None:
             scheme, _, token = authorization.partition(" ")
             return self.by_token(token.strip()) if scheme.lower() == "bearer" else NOBODY
@@ -70,14 +74,14 @@ class Access:
     def by_token(self, token: str) -> Caller:
         if self._path is None:
             return ANYONE
-        self._look()
+        self.look()
         return self._callers.get(hashed(token), NOBODY)
 
     def still(self, caller: Caller, right: str) -> bool:
         """Whether a caller of a while ago may still do it."""
         if self._path is None:
             return True
-        self._look()
+        self.look()
         known = self._callers.get(caller.secret_sha256) or self._sessions.get(caller.secret_sha256)
         return known is not None and known.may(right)
 
@@ -102,7 +106,7 @@ class Access:
             )
         return caller
 
-    def require(self, right: str) -> Callable[[Request], Awaitable[Caller]]:
+    def requires(self, right: str) -> Callable[[Request], Awaitable[Caller]]:
         """A dependency for routes; ``send:{source}`` takes the source from the path."""
 
         async def permitted(request: Request) -> Caller:
@@ -112,15 +116,17 @@ class Access:
 
     # --- the file ---
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """See whether the file has changed, if that was not done just now."""
         now = time.monotonic()
-        if self._path is None or now - self._looked < _LOOK_S:
+        if self._path is None or now - self._looked < LOOK_S:
             return
         self._looked = now
         version = _version(self._path)
         if version == self._seen:
             return
         self._seen = version
+        self.changes += 1
         try:
             self._take(read_tokens(self._path))
         except TokensUnusable as error:

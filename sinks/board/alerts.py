@@ -19,10 +19,14 @@ def alert_routes(mirror: Mirror) -> APIRouter:
 
     @router.get(ALERTS_PATH, summary="Alerts that are pending or firing", responses={200: {"model": Alerts}})
     async def alerts(request: Request) -> Response:
-        try:
-            found = await reading.alerts(mirror.redis, mirror.name)
-        except (RedisError, OSError) as error:
-            raise not_known(str(mirror.sink_error(error))) from error
-        return answer(request, encode({"alerts": found}))
+        return answer(request, encode({"alerts": await active_alerts(mirror)}))
 
     return router
+
+
+async def active_alerts(mirror: Mirror) -> list[reading.Value]:
+    """What is pending or firing, of all KPIs. Raises ProblemError: 503 while Redis is away."""
+    try:
+        return await reading.alerts(mirror.redis, mirror.name)
+    except (RedisError, OSError) as error:
+        raise not_known(str(mirror.sink_error(error))) from error

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlencode
 
 import msgspec
 import xxhash
 from fastapi import Request
 from starlette.responses import Response
+
+from sinks.board.problems import path_of
 
 encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -25,6 +28,14 @@ def answer(
     if matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=told)
     return Response(body, headers=told, media_type="application/json")
+
+
+def next_link(request: Request, cursor: str | None) -> dict[str, str]:
+    """The header that leads to the next page (RFC 8288), relative to where this one was; none at the end."""
+    if cursor is None:
+        return {}
+    query = [(name, text) for name, text in request.query_params.multi_items() if name != "cursor"]
+    return {"Link": f'<{path_of(request.scope)}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
 
 
 def matches(if_none_match: str | None, etag: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -33,7 +34,10 @@ _DESCRIPTION = "Current values of KPIs, as they change, and what they mean. Erro
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What the application is made of. ``loopback`` says whether the server listens on this machine alone."""
+    """What the application is made of.
+
+    ``loopback`` says whether the server listens on this machine alone, ``origins`` are those whose pages may use it.
+    """
 
     facts: CatalogFacts
     mirror: Mirror
@@ -46,8 +50,20 @@ class Board:
     origins: Sequence[str] = field(default=())
 
 
-def build_app(board: Board, *more: APIRouter) -> ASGIApp:
-    """The application, behind its gate. ``more`` are routers of other parts, which ask for their rights themselves."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What another part of the program serves beside the board.
+
+    Its routes ask for their rights themselves, with `Access.requires`. The server ends when ``task`` does, and raises
+    what it raises.
+    """
+
+    router: APIRouter
+    task: asyncio.Task[None] | None = None
+
+
+def build_app(board: Board, parts: Sequence[Part] = ()) -> ASGIApp:
+    """The application, behind its gate."""
     app = FastAPI(
         title="Streamgauge",
         version=version("streamgauge"),
@@ -59,15 +75,15 @@ def build_app(board: Board, *more: APIRouter) -> ASGIApp:
     )
     tell_problems(app)
     board.metrics.watch(board.mirror, board.streams)
-    reading = [Depends(board.access.require(READ))]
+    reading = [Depends(board.access.requires(READ))]
     app.include_router(_health(board.mirror))
     app.include_router(_metrics(board.metrics), dependencies=reading)
     app.include_router(catalog_routes(board.facts, board.mirror), dependencies=reading)
-    app.include_router(value_routes(board.mirror, board.streams, board.access), dependencies=reading)
+    app.include_router(value_routes(board.mirror, board.streams), dependencies=reading)
     app.include_router(alert_routes(board.mirror), dependencies=reading)
     app.include_router(session_routes(board.access, board.rates, loopback=board.loopback))
-    for router in more:
-        app.include_router(router)
+    for part in parts:
+        app.include_router(part.router)
     app.include_router(page_router())
     describe(app)
     gate = Gate(app, board.access, board.limits, board.rates, board.metrics, board.origins)

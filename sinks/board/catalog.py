@@ -9,7 +9,8 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from sinks.board import shapes
-from sinks.board.answers import answer, encode
+from sinks.board.alerts import active_alerts
+from sinks.board.answers import answer, encode, next_link
 from sinks.board.facts import CatalogFacts
 from sinks.board.mirror import Mirror
 from sinks.board.problems import ProblemError, wrong_query
@@ -58,8 +59,7 @@ def catalog_routes(facts: CatalogFacts, mirror: Mirror) -> APIRouter:
         next_ = page[-1] if start + limit < len(found) else None
         now = datetime.now(UTC)
         body = encode({"kpis": [facts.listed(name, series(name), now) for name in page], "next": next_})
-        links = {} if next_ is None else {"Link": f'<{request.url.include_query_params(cursor=next_)}>; rel="next"'}
-        return answer(request, body, headers=links)
+        return answer(request, body, headers=next_link(request, next_))
 
     @router.get(
         KPI_PATH,
@@ -69,7 +69,11 @@ def catalog_routes(facts: CatalogFacts, mirror: Mirror) -> APIRouter:
     async def kpi(request: Request, kpi: KpiName) -> Response:
         if kpi not in facts.kpis:
             raise ProblemError(404, f"there is no KPI {kpi!r}; {KPIS_PATH} lists them")
-        return answer(request, encode(facts.described(kpi, series(kpi), datetime.now(UTC))))
+        try:
+            active = [alert for alert in await active_alerts(mirror) if alert.get("kpi") == kpi]
+        except ProblemError:  # the rest is known all the same
+            active = None
+        return answer(request, encode(facts.described(kpi, series(kpi), datetime.now(UTC), active)))
 
     @router.get(FINDINGS_PATH, summary="Advice on the catalog", responses={200: {"model": shapes.Findings}})
     async def findings(request: Request) -> Response:

@@ -8,11 +8,13 @@ can go on from it.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
 MAX_BYTES: Final = 16 * 2**20
+_EACH_BYTES: Final = 300  # of a change, beside its JSON
 OVERLAP_MS: Final = 2_000  # what is told again on resuming: what Redis' replicas and this process may lag by
 
 
@@ -20,14 +22,16 @@ OVERLAP_MS: Final = 2_000  # what is told again on resuming: what Redis' replica
 class Change:
     """A value as it was written; with no JSON: all current values of the KPI have been read again.
 
-    ``ms`` is when it was written on Redis' clock, ``told_ms`` up to when everything was told once this was.
+    On Redis' clock, ``ms`` is when it was written, ``newest_ms`` when the newest up to this one was, and ``told_ms`` up
+    to when everything was told once this was.
     """
 
     kpi: str
     ms: int
     dims: str
     json: bytes
-    told_ms: int = 0
+    told_ms: int
+    newest_ms: int
 
 
 class Changes:
@@ -45,21 +49,19 @@ class Changes:
         return self._first + len(self._kept)
 
     def add(self, kpi: str, ms: int, dims: str, json: bytes) -> None:
-        self._keep(Change(kpi, ms, dims, json, self.told_ms))
-
-    def replaced(self, kpi: str, ms: int) -> None:
-        """All current values of a KPI have been read again at this time; 0: for the first time."""
-        self._keep(Change(kpi, ms, "", b"", self.told_ms))
-
-    def _keep(self, change: Change) -> None:
-        self._kept.append(change)
-        self.arrived.set()
-        self._bytes += len(change.json)
+        newest_ms = max(ms, self._kept[-1].newest_ms if self._kept else 0)
+        self._kept.append(Change(kpi, ms, dims, json, self.told_ms, newest_ms))
+        self._bytes += len(json) + _EACH_BYTES
         while self._bytes > MAX_BYTES:
             dropped = self._kept.popleft()
             self._first += 1
-            self._bytes -= len(dropped.json)
-            self.complete_since_ms = max(self.complete_since_ms, dropped.ms + 1)
+            self._bytes -= len(dropped.json) + _EACH_BYTES
+            self.complete_since_ms = max(self.complete_since_ms, dropped.newest_ms + 1)
+        self.arrived.set()
+
+    def replaced(self, kpi: str, ms: int) -> None:
+        """All current values of a KPI have been read again at this time; 0: for the first time."""
+        self.add(kpi, ms, "", b"")
 
     def after(self, position: int, most: int) -> list[Change] | None:
         """At most so many changes from a position on; None where some of them are no longer kept."""
@@ -73,4 +75,6 @@ class Changes:
         since_ms = told_ms - OVERLAP_MS
         if since_ms < self.complete_since_ms or since_ms > self.told_ms:
             return None
-        return [change for change in self._kept if change.ms >= since_ms]
+        start = bisect_left(self._kept, since_ms, key=lambda change: change.newest_ms)
+        found = (self._kept[at] for at in range(start, len(self._kept)))
+        return [change for change in found if change.ms >= since_ms]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from engine.catalog.lint import Advice, lint
 from engine.catalog.loader import Loaded
-from engine.catalog.model import Catalog, Cumulate, Hop, Kpi, Metric, Objective, Review, Tumble, Window
+from engine.catalog.model import Catalog, Cumulate, Hop, Metric, Objective, Review, Tumble, Window
 from engine.event_time.durations import DAY_US, nominal_us
 from engine.plan import plan_catalog
 from engine.values import KpiFacts
@@ -37,6 +37,7 @@ class CatalogFacts:
         self.kpis: dict[str, KpiFacts] = {plan.facts.name: plan.facts for plan in plan_catalog(catalog).kpis}
         self._told = told
         self._excerpts = Excerpts(told.files, whereabouts)
+        self._advised: tuple[date, tuple[Advice, ...]] | None = None  # of which day
 
     def about(self) -> Object:
         """The catalog itself."""
@@ -67,14 +68,14 @@ class CatalogFacts:
             "timezone": kpi.calendar.timezone,
             "compare": {"offset_window": str(kpi.compare)} if kpi.compare else None,
             "objectives": [_objective(objective) for objective in kpi.objectives],
-            "review": _review(kpi.review, self._today(kpi, now)) if kpi.review else None,
+            "review": _review(kpi.review, _day(now, kpi.calendar.timezone)) if kpi.review else None,
             "labels": kpi.labels,
             "definition": facts.definition,
             "series": series,
         }
 
-    def described(self, name: str, series: int, now: datetime) -> Object:
-        """Everything about one KPI."""
+    def described(self, name: str, series: int, now: datetime, active: Sequence[Object] | None) -> Object:
+        """Everything about one KPI. ``active`` are its alerts that pend or fire, None where they are not known."""
         kpi = self.catalog.kpis[name]
         metrics = metrics_of(kpi)
         excerpt = self._excerpts.of(name, metrics)
@@ -83,6 +84,8 @@ class CatalogFacts:
             "words": in_words(kpi, self.catalog),
             "yaml": excerpt.yaml,
             "metrics": [_metric(self.catalog.metrics[metric]) for metric in metrics],
+            "alerts": kpi.alerts,
+            "active_alerts": active,
             "findings": [_finding(advice) for advice in self._advice(now) if _about(advice, name)],
             "file": excerpt.file,
             "line": excerpt.line,
@@ -91,11 +94,15 @@ class CatalogFacts:
     def findings(self, now: datetime) -> Object:
         return {"findings": [_finding(advice) for advice in self._advice(now)], "scores": {}}
 
-    def _advice(self, now: datetime) -> Iterable[Advice]:
-        return lint(self.catalog, now.astimezone(ZoneInfo(self.catalog.calendar.timezone)).date())
+    def _advice(self, now: datetime) -> tuple[Advice, ...]:
+        day = _day(now, self.catalog.calendar.timezone)
+        if self._advised is None or self._advised[0] != day:
+            self._advised = day, lint(self.catalog, day)
+        return self._advised[1]
 
-    def _today(self, kpi: Kpi, now: datetime) -> date:
-        return now.astimezone(ZoneInfo(kpi.calendar.timezone)).date()
+
+def _day(now: datetime, timezone: str) -> date:
+    return now.astimezone(ZoneInfo(timezone)).date()
 
 
 def _window(window: Window) -> Mapping[str, object]:

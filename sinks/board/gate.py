@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,13 +16,14 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sinks.board.access import Access
-from sinks.board.limits import Bounds, Limits, Rates
+from sinks.board.limits import Bounds, Limits, Rates, address_of, caller_key
 from sinks.board.metrics import BoardMetrics
 from sinks.board.pages import SECURITY_HEADERS
-from sinks.board.problems import problem_response
+from sinks.board.problems import ProblemError, path_of, too_many
 from sinks.names import LIVE_PATH, METRICS_PATH, READY_PATH, SESSION_COOKIE
 
 _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+_UNCOUNTED: Final = frozenset((LIVE_PATH, READY_PATH))  # who asks restarts what does not answer
 _UNLOGGED: Final = frozenset((LIVE_PATH, READY_PATH, METRICS_PATH))
 _log = logging.getLogger(__name__)
 
@@ -61,16 +62,13 @@ class Gate:
         headers = Headers(scope=scope)
         caller = self._access.caller(headers.get("authorization"), _session(headers.get("cookie")))
         scope.setdefault("state", {})["caller"] = caller
-        path = scope["path"]
-        bounds = self._limits.of(path)
+        bounds = self._limits.of(scope["path"])
         refusal = self._misdirected(scope, headers) or _too_large(headers, bounds)
+        if refusal is None and scope["path"] not in _UNCOUNTED:
+            wait = await self._rates.spent("requests", caller_key(scope))
+            refusal = None if wait is None else too_many(wait)
         if refusal is not None:
-            await problem_response(refusal[0], path, refusal[1], headers=_CLOSE)(scope, receive, send)
-            return
-        wait = await self._rates.spent("requests", caller.secret_sha256 or _address(scope))
-        if wait is not None:
-            told = {"Retry-After": str(wait)}
-            await problem_response(429, path, f"come again in {wait} s", headers=told)(scope, receive, send)
+            await refusal.response(scope)(scope, receive, send)
             return
         body = _Body(receive, bounds.body_bytes)
         try:
@@ -79,29 +77,32 @@ class Gate:
         except TimeoutError:
             if not bound.expired() or send.started:
                 raise
-            status = 503 if body.complete else 408
-            late = f"it took more than {bounds.seconds:g} s"
-            await problem_response(status, path, late, headers=_CLOSE)(scope, receive, send)
+            late = ProblemError(408 if body.awaited else 503, f"it took more than {bounds.seconds:g} s", headers=_CLOSE)
+            await late.response(scope)(scope, receive, send)
 
-    def _misdirected(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+    def _misdirected(self, scope: Scope, headers: Headers) -> ProblemError | None:
         """Pages of elsewhere make browsers send requests here: by a name that leads here, or across origins."""
         host = headers.get("host", "")
-        if self._access.open and not _is_loopback(host):
-            return 421, f"this server is for this machine alone, and is not {host}; for others it needs tokens"
+        if self._access.open and not is_loopback(host):
+            asked = f"http://{host}" if host else "without a host"
+            told = (
+                f"without tokens this server is for this machine alone, at http://localhost; it was asked for {asked}"
+            )
+            return ProblemError(421, told, headers=_CLOSE)
         origin = headers.get("origin")
-        if scope["method"] in _SAFE or origin is None or origin in self._origins or urlsplit(origin).netloc == host:
+        if scope["method"] in _SAFE or origin is None or origin in self._origins or _host_of(origin) == host:
             return None
-        return 403, f"pages of {origin} may send nothing here; see --cors-origin"
+        return ProblemError(403, f"pages of {origin} may send nothing here; see --cors-origin", headers=_CLOSE)
 
     def _told(self, scope: Scope, answered: _Answered, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
         self._metrics.answered(scope["method"], route, answered.status, seconds)
         if scope["path"] not in _UNLOGGED:
-            path = scope.get("raw_path", b"").decode("ascii", "backslashreplace")  # without its query
             caller = scope["state"]["caller"].name
             _log.info(
                 "%s %s %s %s %d %d B %.1f ms",
-                _address(scope), caller, scope["method"], path, answered.status, answered.size, seconds * 1e3,
+                address_of(scope), caller, scope["method"], path_of(scope), answered.status, answered.size,
+                seconds * 1e3,
             )  # fmt: skip
 
 
@@ -134,26 +135,27 @@ class _Body:
     def __init__(self, receive: Receive, most: int) -> None:
         self._receive = receive
         self._most = self._left = most
-        self.complete = False
+        self.awaited = False  # its next part is
 
     async def __call__(self) -> Message:
+        self.awaited = True
         message = await self._receive()
+        self.awaited = False
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
                 raise HTTPException(413, _at_most(self._most), _CLOSE)
-            self.complete = not message.get("more_body", False)
         return message
 
 
 _CLOSE: Final = {"Connection": "close"}  # what is left of the request is not read
 
 
-def _too_large(headers: Headers, bounds: Bounds) -> tuple[int, str] | None:
+def _too_large(headers: Headers, bounds: Bounds) -> ProblemError | None:
     length = headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and int(length[:20]) <= bounds.body_bytes:
         return None
-    return 413, _at_most(bounds.body_bytes)
+    return ProblemError(413, _at_most(bounds.body_bytes), headers=_CLOSE)
 
 
 def _at_most(size: int) -> str:
@@ -170,16 +172,18 @@ def _session(cookies: str | None) -> str | None:
     return found.value if found else None
 
 
-def _address(scope: Scope) -> str:
-    client: Any = scope.get("client")
-    return client[0] if client else "-"
-
-
-def _is_loopback(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost":
-        return True
+def _host_of(origin: str) -> str | None:
+    """Host and port, as in a Host header; None for what is no origin."""
     try:
-        return ip_address(name).is_loopback
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a Host header, or the host of an origin, names this machine."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ip_address(name).is_loopback
     except ValueError:
         return False

@@ -59,7 +59,10 @@ class Mirror:
 
     @property
     def lag_ms(self) -> int:
-        """How far behind Redis the last change came; while Redis is away, how long ago it was heard of last."""
+        """How late the last change came; 0 once no more came, and while Redis is away, how long ago it was heard of.
+
+        Clocks of Redis and of this machine are taken to agree.
+        """
         if self.connected:
             return self._lag_ms
         return int((time.monotonic() - self._heard) * 1000)
@@ -145,7 +148,8 @@ class Mirror:
         self.kpis[kpi].replace(found)
         first = kpi not in self._positions
         self._positions[kpi] = position
-        self.changes.replaced(kpi, 0 if first else int(position.partition("-")[0]))
+        ms = int(position.partition("-")[0])  # behind what was told where Redis lost its content
+        self.changes.replaced(kpi, 0 if first else max(ms, self.changes.told_ms))
 
     async def _recent(self) -> None:
         """The last changes before the start, for clients of a process that ended."""
@@ -162,6 +166,8 @@ class Mirror:
     async def _follow(self) -> None:
         batch = await reading.changes(self._redis, self.name, self._positions, count=_AT_ONCE, block_ms=_BLOCK_MS)
         self._heard = time.monotonic()
+        if not batch:
+            self._lag_ms = 0
         arrived: list[tuple[str, Update]] = []
         truncated_ms: list[int] = []
         for kpi, updates in batch.items():
@@ -195,9 +201,9 @@ class Mirror:
             self.changes.add(kpi, update.at[0], update.dims, update.json.encode())
 
     async def _reconcile(self) -> None:
-        """Forget series that expired, and read those that were missed."""
+        """Forget series that expired, and take up anew what was emptied or filled behind our back."""
         self._reconciled = time.monotonic()
         for kpi, values in self.kpis.items():
             there = await reading.existing(self._redis, self.name, kpi)
-            if there != values.series.keys():
+            if there != values.series.keys() or not await self._continues(kpi):
                 await self._load(kpi)

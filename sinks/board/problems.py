@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
 MEDIA_TYPE: Final = "application/problem+json"
 SCHEMA: Final[dict[str, Any]] = {
@@ -32,40 +33,69 @@ SCHEMA: Final[dict[str, Any]] = {
             },
         },
     },
-    "required": ["type", "title", "status", "instance"],
+    "required": ["type", "title", "status"],
 }
 _TITLES: Final = {
     400: "The request cannot be read",
     401: "A token is needed",
     403: "The token does not permit this",
     404: "There is no such thing",
-    408: "The request did not come to its end",
     405: "The method is not offered here",
+    408: "The request did not come to its end",
     413: "The request is too large",
     415: "The media type cannot be read",
     421: "The request was meant for another host",
     422: "The request does not fit",
     429: "Too many requests",
+    431: "The request's head is too large",
+    500: "Something went wrong that should not",
     503: "It is not known at the moment",
 }
 
 
 class ProblemError(Exception):
-    """Raise it in a route: the answer is a problem document. ``errors`` are (in, name, message)."""
+    """Raise it in a route: the answer is a problem document.
+
+    ``errors`` are (in, name, message); ``more`` are members of the document beside those of `SCHEMA`.
+    """
 
     def __init__(
         self,
         status: int,
-        detail: str,
+        detail: str | None,
         *,
         errors: Sequence[tuple[str, str, str]] = (),
+        more: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = errors
-        self.headers = headers
+        self.more = more or {}
+        self.headers = headers or {}
+
+    def document(self, path: str | None) -> bytes:
+        """``path`` is what was asked for, as it was written; None where that could not be read."""
+        title = _TITLES.get(self.status) or HTTPStatus(self.status).phrase
+        found: dict[str, Any] = {"type": "about:blank", "title": title, "status": self.status}
+        if self.detail:
+            found["detail"] = self.detail
+        if path is not None:
+            found["instance"] = path
+        if self.errors:
+            found["errors"] = [{"in": where, "name": name, "message": told} for where, name, told in self.errors]
+        return msgspec.json.encode({**found, **self.more})
+
+    def response(self, scope: Scope) -> Response:
+        headers = {"Cache-Control": "no-store", **self.headers}
+        return Response(self.document(path_of(scope)), self.status, headers, media_type=MEDIA_TYPE)
+
+
+def path_of(scope: Scope) -> str:
+    """The path of a request as it was written, without its query."""
+    raw: bytes = scope["raw_path"]
+    return raw.decode("ascii", "backslashreplace")
 
 
 def wrong_query(name: str, message: str) -> ProblemError:
@@ -73,32 +103,14 @@ def wrong_query(name: str, message: str) -> ProblemError:
     return ProblemError(422, f"{name}: {message}", errors=[("query", name, message)])
 
 
+def too_many(wait: int) -> ProblemError:
+    """429: come again in so many seconds."""
+    return ProblemError(429, f"come again in {wait} s", headers={"Retry-After": str(wait)})
+
+
 def not_known(detail: str) -> ProblemError:
     """503: not for now."""
     return ProblemError(503, detail, headers={"Retry-After": "2"})
-
-
-def problem_response(
-    status: int,
-    path: str,
-    detail: str | None = None,
-    *,
-    errors: Sequence[tuple[str, str, str]] = (),
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    found: dict[str, Any] = {
-        "type": "about:blank",
-        "title": _TITLES.get(status) or HTTPStatus(status).phrase,
-        "status": status,
-    }
-    if detail:
-        found["detail"] = detail
-    found["instance"] = path
-    if errors:
-        found["errors"] = [{"in": where, "name": name, "message": message} for where, name, message in errors]
-    return Response(
-        msgspec.json.encode(found), status, {"Cache-Control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE
-    )
 
 
 def tell_problems(app: FastAPI) -> None:
@@ -106,23 +118,26 @@ def tell_problems(app: FastAPI) -> None:
 
     @app.exception_handler(ProblemError)
     async def problem(request: Request, error: ProblemError) -> Response:
-        return problem_response(
-            error.status, request.url.path, error.detail, errors=error.errors, headers=error.headers
-        )
+        return error.response(request.scope)
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         detail = None if error.detail == HTTPStatus(error.status_code).phrase else error.detail
-        return problem_response(error.status_code, request.url.path, detail, headers=error.headers)
+        return ProblemError(error.status_code, detail, headers=error.headers).response(request.scope)
 
     @app.exception_handler(RequestValidationError)
     async def wrong(request: Request, error: RequestValidationError) -> Response:
         errors = [
             (str(found["loc"][0]), ".".join(map(str, found["loc"][1:])), str(found["msg"])) for found in error.errors()
         ]
-        detail = "; ".join(f"{name}: {message}" for _, name, message in errors)
-        return problem_response(422, request.url.path, detail, errors=errors)
+        detail = "; ".join(f"{name or where}: {message}" for where, name, message in errors)
+        return ProblemError(422, detail, errors=errors).response(request.scope)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, _: Exception) -> Response:
-        return problem_response(500, request.url.path, "the server's log says more")
+        """One request ends, and not the process: any client could send it again and again.
+
+        Starlette raises the error again after this, so that it is in the log. What keeps state over requests runs in
+        tasks of its own, and an error there does end the process.
+        """
+        return ProblemError(500, "the server's log says more").response(request.scope)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Depends, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from sinks.board.access import NOBODY, Access
 from sinks.board.answers import encode
+from sinks.board.gate import is_loopback
 from sinks.board.limits import Rates
 from sinks.board.problems import ProblemError
 from sinks.board.shapes import Session
@@ -30,14 +32,26 @@ def session_routes(access: Access, rates: Rates, *, loopback: bool) -> APIRouter
     router = APIRouter(tags=["session"])
 
     def cookie(request: Request) -> dict[str, Any]:
-        secure = not loopback or request.url.scheme == "https"
+        secure = not loopback or request.scope["scheme"] == "https"
         return {"key": SESSION_COOKIE, "path": "/", "httponly": True, "samesite": "strict", "secure": secure}
 
-    @router.post(SESSION_PATH, summary="Enter a token, for a session's cookie", responses={200: {"model": Session}})
+    async def acceptable(request: Request) -> None:
+        """Before the body is read. Raises ProblemError."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise ProblemError(415, "send application/json")
+        origin = urlsplit(request.headers.get("origin", ""))  # of a page, as its browser knows it behind any proxy
+        if not (access.open or loopback) and origin.scheme == "http" and not is_loopback(origin.netloc):
+            raise ProblemError(403, "browsers keep a session only over https: put a proxy with TLS before this server")
+
+    @router.post(
+        SESSION_PATH,
+        summary="Enter a token, for a session's cookie",
+        responses={200: {"model": Session}},
+        dependencies=[Depends(acceptable)],
+    )
     async def enter(request: Request, entered: Annotated[Entered, Body()]) -> Response:
-        wait = await rates.spent("logins", request.client.host if request.client else "-")
-        if wait is not None:
-            raise ProblemError(429, f"come again in {wait} s", headers={"Retry-After": str(wait)})
+        await rates.take(request, "logins")
         caller = access.by_token(entered.token)
         if caller is NOBODY:
             raise ProblemError(401, "this token is not known, or was revoked", headers={"WWW-Authenticate": "Bearer"})

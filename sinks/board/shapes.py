@@ -159,6 +159,10 @@ class Described(Kpi):
     words: str = Field(description="The KPI in plain words.")
     yaml: str = Field(description="Its part of the catalog.")
     metrics: list[Metric]
+    alerts: list[dict[str, Any]] = Field(description="Its alert rules, as in the catalog.")
+    active_alerts: list[dict[str, Any]] | None = Field(
+        description="Those of its alerts that are pending or firing; null while Redis is away."
+    )
     findings: list[Finding]
     file: str
     line: int

@@ -2,7 +2,7 @@
 
 All streams move in rounds: what arrived since the last one is put together once for all streams that want the same, and
 the more streams are open, the longer a round gathers. A stream holds a position in `Changes` and nothing else, so a
-client that does not read holds up nobody.
+client that does not read holds up nobody; the server lets it go after a while.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -21,13 +21,14 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from sinks.board.access import LOOK_S, Access, Caller
 from sinks.board.changes import Change
 from sinks.board.current import CurrentValues
 from sinks.board.mirror import Mirror
+from sinks.names import READ
 
 BEAT_S: Final = 2.0
 SNAPSHOT_VALUES: Final = 100  # in one event: what a client that does not read holds in memory
-STALLED_S: Final = 30.0  # a client that takes nothing for so long is let go
 _CHANGES: Final = 200  # put together in one piece
 _GATHER_S: Final = 0.02
 _GATHER_EACH_S: Final = 0.000_25  # more for each open stream
@@ -46,13 +47,14 @@ class Wanted:
 
 
 class Streams:
-    """Use as ``async with Streams(mirror) as streams``: entering starts the rounds, leaving ends all open streams.
+    """Use as ``async with Streams(...) as streams``: entering starts the rounds, leaving ends all open streams.
 
-    ``most`` is how many may be open at a time.
+    ``most`` is how many may be open at a time. Streams of callers that lose their right end within half a second.
     """
 
-    def __init__(self, mirror: Mirror, most: int) -> None:
+    def __init__(self, mirror: Mirror, access: Access, most: int) -> None:
         self._mirror = mirror
+        self._access = access
         self._most = most
         self.open = 0
         self._round = asyncio.Event()
@@ -88,16 +90,22 @@ class Streams:
 
     async def _rounds(self) -> None:
         loop = asyncio.get_running_loop()
+        arrived, access = self._mirror.changes.arrived, self._access
         due = loop.time()
+        permitted = access.changes
         while True:
-            arrived = self._mirror.changes.arrived
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(due):
+                async with asyncio.timeout_at(min(due, loop.time() + LOOK_S)):
                     await arrived.wait()
-            arrived.clear()
+            access.look()
             if loop.time() >= due:
                 due = loop.time() + BEAT_S
-                self._new_beat()
+                self._beats += 1
+                self._beat = self._new_beat()
+            elif not arrived.is_set() and permitted == access.changes:
+                continue
+            arrived.clear()
+            permitted = access.changes
             self._next_round()
             await asyncio.sleep(min(_GATHER_S + _GATHER_EACH_S * self.open, _GATHER_MOST_S))
 
@@ -106,27 +114,32 @@ class Streams:
         round_, self._round = self._round, asyncio.Event()
         round_.set()
 
-    def _new_beat(self) -> None:
-        self._beats += 1
+    def _new_beat(self) -> bytes:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         told = {"now": now, "redis": self._mirror.connected, "lag_ms": self._mirror.lag_ms}
-        self._beat = _event("beat", msgspec.json.encode(told))
+        return b"id: %d-0\n%b" % (self._mirror.changes.told_ms, _event("beat", msgspec.json.encode(told)))
 
     # --- one stream ---
 
     async def pieces(
-        self, wanted: Wanted, last_event_id: str | None, permitted: Callable[[], bool], gone: asyncio.Event
+        self, wanted: Wanted, last_event_id: str | None, caller: Caller, gone: asyncio.Event
     ) -> AsyncIterator[bytes]:
-        """What a stream sends, until it is ended from either side."""
-        changes = self._mirror.changes
+        """What a stream sends, until it is ended from either side, or its caller may read no longer."""
+        changes, access = self._mirror.changes, self._access
+        permitted, beats = access.changes, self._beats
+        position = changes.end
         yield f"retry: {random.randint(*_RETRY_MS)}\n\n".encode()
-        position, beats = changes.end, 0
         missed = None if last_event_id is None else changes.resume(_told_ms(last_event_id))
         for part in self._snapshots(wanted) if missed is None else self._told(wanted, missed):
             yield part
+        yield self._new_beat()
         while not (self._ending or gone.is_set()):
+            if permitted != access.changes:
+                if not access.still(caller, READ):
+                    return
+                permitted = access.changes
             round_ = self._round
-            while position < changes.end:
+            if position < changes.end:
                 found = self._pieces.get((wanted, position)) or self._piece(wanted, position)
                 if found is not None:
                     piece, position = found
@@ -137,12 +150,10 @@ class Streams:
                 position = changes.end if changed is None else position + len(changed)
                 for part in self._snapshots(wanted) if changed is None else self._told(wanted, changed):
                     yield part
-            if beats != self._beats:
+            elif beats != self._beats:
                 beats = self._beats
-                if not permitted():
-                    return
-                yield b"id: %d-0\n%b" % (changes.told_ms, self._beat)
-            if self._round is round_:
+                yield self._beat
+            elif self._round is round_:
                 await round_.wait()
 
     def _piece(self, wanted: Wanted, position: int) -> tuple[bytes, int] | None:
@@ -198,18 +209,13 @@ class Streams:
 
 
 class StreamResponse(Response):
-    """A response that goes on until the client leaves, may not read any more, or the server ends.
-
-    ``permitted`` is asked at every beat whether the caller may still read.
-    """
+    """A response that goes on until the client leaves, its caller may read no longer, or the server ends."""
 
     media_type = "text/event-stream"
 
-    def __init__(
-        self, streams: Streams, wanted: Wanted, last_event_id: str | None, *, permitted: Callable[[], bool]
-    ) -> None:
+    def __init__(self, streams: Streams, wanted: Wanted, last_event_id: str | None, caller: Caller) -> None:
         self._streams = streams
-        self._given = wanted, last_event_id, permitted
+        self._given = wanted, last_event_id, caller
         self.status_code = 200
         self.background = None
         self.init_headers({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
@@ -221,11 +227,8 @@ class StreamResponse(Response):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async for piece in self._streams.pieces(*self._given, gone):
-                async with asyncio.timeout(STALLED_S):
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except TimeoutError:
-            return  # the server closes what was not completed
         finally:
             self._streams.open -= 1
             watching.cancel()

@@ -12,6 +12,7 @@ import hmac
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
@@ -25,6 +26,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _RIGHT: Final = re.compile(rf"{READ}|{SILENCE}|{re.escape(send_right(''))}[A-Za-z][A-Za-z0-9_]{{0,63}}")
 _VERSION: Final = 1
 _BITS: Final = 256
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _SESSION: Final = b"streamgauge session"
 SESSION_RIGHTS: Final = frozenset((READ, SILENCE))  # a browser looks, and silences; it sends no events
 
@@ -51,6 +53,8 @@ class _File(msgspec.Struct):
 def read_tokens(path: Path) -> list[Token]:
     """All tokens of the file. Raises TokensUnusable."""
     try:
+        if path.stat().st_mode & _OTHERS_WRITE:
+            raise TokensUnusable(f"others may write {path}, and so make themselves tokens; `chmod 600 {path}`")
         found = msgspec.json.decode(path.read_bytes(), type=_File)
     except FileNotFoundError as error:
         raise TokensUnusable(

@@ -14,13 +14,12 @@ from starlette.responses import Response
 
 from engine.series import dims_text
 from sinks.board import shapes
-from sinks.board.access import Access
-from sinks.board.answers import answer, encode, etag_of
+from sinks.board.answers import answer, encode, etag_of, next_link
 from sinks.board.current import CurrentValues, Head
 from sinks.board.mirror import Mirror
 from sinks.board.problems import ProblemError, not_known, wrong_query
 from sinks.board.streaming import StreamResponse, Streams, Wanted
-from sinks.names import HISTORY_PATH, READ, STREAM_PATH, TOP_PATH, VALUES_PATH
+from sinks.names import HISTORY_PATH, STREAM_PATH, TOP_PATH, VALUES_PATH
 from sinks.redis import reading
 
 MOST_VALUES: Final = 10_000
@@ -74,7 +73,7 @@ def values_body(kpi: str, heads: Iterable[Head], rest: bytes = b"") -> bytes:
     return b'{"kpi":%b,"values":[%b]%b}' % (encode(kpi), b",".join(head.json for head in heads), rest)
 
 
-def value_routes(mirror: Mirror, streams: Streams, access: Access) -> APIRouter:
+def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
     router = APIRouter(tags=["values"])
     answers = ValueAnswers()
 
@@ -105,8 +104,7 @@ def value_routes(mirror: Mirror, streams: Streams, access: Access) -> APIRouter:
         values = loaded(kpi)
         where = dimensions_of(request, values.dimensions, {"limit", "cursor"})
         body, etag, next_ = answers.page(values, where, limit, None if cursor is None else _after(cursor))
-        links = {} if next_ is None else {"Link": f'<{request.url.include_query_params(cursor=next_)}>; rel="next"'}
-        return answer(request, body, etag, links)
+        return answer(request, body, etag, next_link(request, next_))
 
     @router.get(
         TOP_PATH,
@@ -171,13 +169,8 @@ def value_routes(mirror: Mirror, streams: Streams, access: Access) -> APIRouter:
             raise wrong_query(next(iter(where)), "not all of these KPIs are grouped by it")
         if streams.full:
             raise not_known("as many streams are open as this process serves")
-        caller = request.state.caller
-        return StreamResponse(
-            streams,
-            Wanted(wanted, tuple(sorted(where.items()))),
-            resumed or last_event_id,
-            permitted=lambda: access.still(caller, READ),
-        )
+        asked = Wanted(wanted, tuple(sorted(where.items())))
+        return StreamResponse(streams, asked, resumed or last_event_id, request.state.caller)
 
     return router
 

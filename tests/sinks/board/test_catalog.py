@@ -97,7 +97,7 @@ def test_an_excerpt_is_the_text_as_it_was_written() -> None:
 @pytest.mark.parametrize("kpi", ["sales", "orders_today", "paid_share"])
 def test_an_excerpt_is_a_catalog_once_its_head_is_there(kpi: str) -> None:
     head = CATALOG.read_text().partition("metrics:")[0]
-    found = CatalogFacts(told()).described(kpi, 0, NOON)
+    found = CatalogFacts(told()).described(kpi, 0, NOON, [])
     loaded = parse([("excerpt.yaml", head + found["yaml"])])
     assert not loaded.problems and loaded.catalog is not None
     assert loaded.catalog.kpis[kpi] == told().loaded.catalog.kpis[kpi]
