@@ -128,6 +128,8 @@ HTTP_SECONDS: Final = "streamgauge_http_request_seconds"
 HTTP_STREAMS: Final = "streamgauge_http_streams"
 BOARD_CONNECTED: Final = "streamgauge_board_redis_connected"
 BOARD_LAG: Final = "streamgauge_board_lag_seconds"
+GatewayOutcome = Literal["accepted", "refused", "failed"]
+GATEWAY_EVENTS: Final = "streamgauge_gateway_events_total"
 
 # --- Grafana ---------------------------------------------------------------------------------------------------------
 

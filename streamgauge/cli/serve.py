@@ -44,10 +44,12 @@ def serve(
         str, option("rate-limit", "How many requests each token, or address, may send.", metavar="N/UNIT")
     ] = "200/second",
 ) -> None:
-    """Serve the live board and the HTTP API of current values, until SIGTERM or Ctrl-C.
+    """Serve the live board, the HTTP API of current values and the way in for events, until SIGTERM or Ctrl-C.
 
     Without --tokens everybody on this machine may use it, and nobody else: another --host needs them.
     """
+    from functools import partial
+
     from limits import parse
 
     from sinks.board.access import Access
@@ -58,6 +60,7 @@ def serve(
     from streamgauge.catalog_files import catalog_texts
     from streamgauge.serving import PortTaken, ServeSettings, is_loopback, run_serve
     from streams.definitions import Definitions
+    from streams.gateway import gateway
 
     loaded = loaded_catalog(catalog)
     found = without_problems(catalog, loaded)
@@ -85,6 +88,7 @@ def serve(
         port,
         Limits(requests=rate_limit),
         origins,
+        parts=[partial(gateway, brokers=kafka.brokers, security=kafka.security)],
     )
     try:
         run_serve(settings)
