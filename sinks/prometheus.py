@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final, Protocol
+from typing import Final, Protocol, get_args
 
 import polars as pl
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from engine.catalog.model import Catalog
 from engine.values import NULL, KpiFacts, ValueRows
 from sinks import names
 from sinks.newest import NewestValues
@@ -215,6 +216,16 @@ class EngineMetrics:
         build = Gauge(names.BUILD_INFO, "What runs here.", ("version", "python"), registry=registry)
         build.labels(_version(), platform.python_version()).set(1)
         registry.register(_Sinks(self._sinks))
+
+    def begin(self, catalog: Catalog) -> None:
+        """Show the counters of its sources and KPIs at 0, so that the first of a kind is seen as an increase."""
+        for source in catalog.sources:
+            for outcome in get_args(names.EventOutcome):
+                self.events(source, outcome, 0)
+        for kpi in catalog.kpis:
+            self.folded(kpi, 0)
+            for state in names.VALUE_STATES:
+                self.published(kpi, state, 0)
 
     def events(self, source: str, outcome: names.EventOutcome, count: int) -> None:
         self._events.labels(source, outcome).inc(count)

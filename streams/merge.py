@@ -25,7 +25,7 @@ from engine.plan import Plan
 from engine.records import MANIFEST, MergeManifest, decode_merge_manifest, record_kind
 from engine.values import ValueRows
 from sinks import kafka
-from sinks.names import VALUE_STATES, partials_topic, values_topic
+from sinks.names import partials_topic, values_topic
 from streams.accumulate import listed
 from streams.fetching import Fetched, Record
 from streams.local_copies import LocalCopies
@@ -106,9 +106,6 @@ class Merge:
         self._sinks = sinks
         self._published = Published()
         parts.metrics.watch("kafka", self._published)
-        for kpi in parts.catalog.kpis:
-            for state in VALUE_STATES:
-                parts.metrics.published(kpi, state, 0)  # so that the first revision is seen as an increase
         self._owned: dict[TP, _Owned] = {}
         self._released: dict[TP, _Owned] = {}  # by the last rebalance: it may give some of them back
         self._round = asyncio.Lock()

@@ -119,6 +119,7 @@ class _Worker:
         self._catalog = settings.catalog
         self._health = Health()
         self._metrics = EngineMetrics()
+        self._metrics.begin(settings.catalog)
         self._metrics.watch_process()
         self._failure: BaseException | None = None
         self._ending = asyncio.Event()

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import gzip
 import math
-import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.catalog.loader import parse
 from sinks import names
 from sinks.prometheus import EngineMetrics, PrometheusSink
+from tests.programs import program
 from tests.sinks.values import FIRST_END_US, SALES, row, rows
 
-PROMTOOL = shutil.which("promtool")
+CATALOG = """\
+version: 1
+name: shop
+sources: {orders: {topic: shop.orders, event_time: at, identity: id, dedupe: 48h, fields: {id: string, at: timestamp}}}
+metrics: {orders: {source: orders, agg: count}}
+kpis: {count: {metric: orders, window: {type: tumble, size: 1h}}}
+"""
 
 
 @pytest.fixture
@@ -187,11 +193,22 @@ async def test_the_engine_says_how_it_does(sink: PrometheusSink, engine: EngineM
     assert not any(name.endswith("_created") for name in found)
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+async def test_counters_begin_at_zero(sink: PrometheusSink, engine: EngineMetrics) -> None:
+    catalog = parse([("shop.yaml", CATALOG)]).catalog
+    assert catalog is not None
+    engine.begin(catalog)
+    shown = (await sink.exposition()).decode()
+    for outcome in ("accepted", "duplicate", "late", "invalid"):
+        assert f'streamgauge_events_total{{outcome="{outcome}",source="orders"}} 0.0' in shown
+    for state in ("open", "closed", "revised"):
+        assert f'streamgauge_values_total{{kpi="count",state="{state}"}} 0.0' in shown
+    assert 'streamgauge_series_folded_total{kpi="count"} 0.0' in shown
+
+
 async def test_promtool_has_nothing_to_say(sink: PrometheusSink, engine: EngineMetrics) -> None:
     engine.events("orders", "accepted", 10)
     engine.watch("redis", Counting(Counted()))
     sink.offer(rows(row("EU"), row('say "hi"\n')))
-    command: Any = [PROMTOOL, "check", "metrics"]
+    command = [program("promtool"), "check", "metrics"]
     said = subprocess.run(command, input=await sink.exposition(), capture_output=True, check=False)
     assert (said.returncode, said.stderr, said.stdout) == (0, b"", b"")
