@@ -38,6 +38,13 @@ def catalog_texts(path: Path) -> list[tuple[str, str]]:
     return texts
 
 
+def shipped_catalog(name: str) -> Path:
+    """The example catalog of this name: in the installed package, or in the checkout this runs from."""
+    here = Path(__file__).parent
+    packaged = here / "catalogs" / f"{name}.yaml"
+    return packaged if packaged.exists() else here.parent / "deploy" / "catalogs" / f"{name}.yaml"
+
+
 def read_catalog(path: Path) -> Loaded:
     """The catalog at `path`, checked; problems are in the result. Raises CatalogUnreadable."""
     return parse(catalog_texts(path))

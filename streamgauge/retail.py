@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from streamgauge.catalog_files import shipped_catalog
 from streamgauge.sending.event_files import json_values
 from streamgauge.sending.shifting import WEEK, Shift, TimeField
 
@@ -36,10 +37,8 @@ class NoRetailData(Exception):
 
 
 def catalog_path() -> Path:
-    """The catalog `retail.yaml`: in the installed package, or in the checkout this runs from."""
-    here = Path(__file__).parent
-    packaged = here / "catalogs" / "retail.yaml"
-    return packaged if packaged.exists() else here.parent / "deploy" / "catalogs" / "retail.yaml"
+    """The catalog `retail.yaml`."""
+    return shipped_catalog("retail")
 
 
 def till_lines(folder: Path) -> Path:

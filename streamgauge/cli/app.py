@@ -18,6 +18,7 @@ from streamgauge.cli import (
     send,
     serve,
     services,
+    simulate,
     token,
     topics,
     validate,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 for module in (demo, services, validate, lint, topics, worker, serve, send, values, watch):
     module.add_to(app)
+app.add_typer(simulate.app)
 app.add_typer(dlq.app)
 app.add_typer(token.app)
 app.add_typer(generate.app)

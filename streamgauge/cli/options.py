@@ -61,16 +61,15 @@ OutputFormat = Annotated[Format, option("format", "How the result is written.", 
 DataDir = Annotated[Path, option("data-dir", "Where data is kept between runs.", metavar="DIR")]
 Host = Annotated[str, option("host", "The address to listen on.", metavar="ADDRESS")]
 
-Brokers = Annotated[
-    str,
-    option(
-        "brokers",
-        "Kafka's bootstrap servers.",
-        metavar="HOST:PORT,...",
-        rich_help_panel=CONNECTIONS,
-        show_default=False,
-    ),
-]
+_BROKERS = option(
+    "brokers",
+    "Kafka's bootstrap servers.",
+    metavar="HOST:PORT,...",
+    rich_help_panel=CONNECTIONS,
+    show_default=False,
+)
+Brokers = Annotated[str, _BROKERS]
+OptionalBrokers = Annotated[str | None, _BROKERS]
 Protocol = Annotated[
     str,
     option(
@@ -127,7 +126,7 @@ RedisCa = Annotated[
 def with_connections(command: Command) -> Command:
     """Gives a command the options behind its parameters `kafka: KafkaAddress` and `redis: RedisAddress`.
 
-    With a default of None for `redis`, the command can be used without it.
+    With a default of None for either, the command can be used without it.
     The command itself gets the checked settings; whoever reads its signature (typer does) sees the single options.
     """
     # Imported by type checkers only, since that would cost half a second.
@@ -136,8 +135,11 @@ def with_connections(command: Command) -> Command:
     signature = inspect.signature(command)
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
-        redis_options = _REDIS_OPTIONS if parameter.default is inspect.Parameter.empty else _OPTIONAL_REDIS_OPTIONS
-        replaced = {"kafka": _KAFKA_OPTIONS, "redis": redis_options}.get(parameter.name)
+        needed = parameter.default is inspect.Parameter.empty
+        replaced = {
+            "kafka": _KAFKA_OPTIONS if needed else _OPTIONAL_KAFKA_OPTIONS,
+            "redis": _REDIS_OPTIONS if needed else _OPTIONAL_REDIS_OPTIONS,
+        }.get(parameter.name)
         if replaced is None:
             parameters.append(parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY))
             continue
@@ -174,6 +176,7 @@ _KAFKA_OPTIONS: dict[str, tuple[Any, Any]] = {
     "kafka_ssl_cert": (SslCert, None),
     "kafka_ssl_key": (SslKey, None),
 }
+_OPTIONAL_KAFKA_OPTIONS: dict[str, tuple[Any, Any]] = {**_KAFKA_OPTIONS, "brokers": (OptionalBrokers, None)}
 _REDIS_OPTIONS: dict[str, tuple[Any, Any]] = {
     "redis": (RedisUrl, inspect.Parameter.empty),
     "redis_ssl_ca": (RedisCa, None),
@@ -183,10 +186,9 @@ _OPTIONAL_REDIS_OPTIONS: dict[str, tuple[Any, Any]] = {**_REDIS_OPTIONS, "redis"
 
 
 def _kafka(given: dict[str, Any]) -> Any:
-    return kafka_address(
-        given.pop("brokers"),
-        **{name.removeprefix("kafka_"): given.pop(name) for name in _KAFKA_OPTIONS if name.startswith("kafka_")},
-    )
+    brokers = given.pop("brokers")
+    security = {name.removeprefix("kafka_"): given.pop(name) for name in _KAFKA_OPTIONS if name.startswith("kafka_")}
+    return None if brokers is None else kafka_address(brokers, **security)
 
 
 def _typed(context: typer.Context, name: str) -> bool:

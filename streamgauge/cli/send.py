@@ -15,7 +15,7 @@ from engine.catalog.model import Source
 from streamgauge.cli.failures import reaching_kafka, refused, usage
 from streamgauge.cli.loading import counted, source_of, usable_catalog
 from streamgauge.cli.options import CatalogPath, SourceName, option, with_connections
-from streamgauge.cli.output import say, stderr
+from streamgauge.cli.output import say
 from streamgauge.settings import KafkaAddress
 
 if TYPE_CHECKING:
@@ -92,8 +92,7 @@ async def _send(
     rate: float | None,
     shift: Shift | None,
 ) -> None:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
+    from streamgauge.cli.progress import pace, sending_progress
     from streamgauge.sending.partitions import UnknownTopic, by_partition, partition_ends
     from streams.producing import BulkWriter
 
@@ -102,16 +101,8 @@ async def _send(
     except UnknownTopic as error:
         raise refused(str(error)) from error
     started, sent = time.monotonic(), 0
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-    )
-    console = stderr()
     async with BulkWriter(kafka.brokers, kafka.security, timeout=WRITE_SECONDS, client_id="streamgauge-send") as writer:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        with sending_progress() as progress:
             for file in files:
                 bar = progress.add_task(file.path.name, total=file.total, speed="")
                 for turn, chunk in enumerate(_parts(file.chunks(key, shift), rate)):
@@ -119,12 +110,11 @@ async def _send(
                     await writer.write({(source.topic, partition): pairs for partition, pairs in parts.items()})
                     sent += len(chunk.values)
                     elapsed = time.monotonic() - started
-                    progress.update(bar, advance=chunk.progress, speed=f"{sent / max(elapsed, 0.001):,.0f} events/s")
+                    progress.update(bar, advance=chunk.progress, speed=pace(sent, elapsed))
                     if rate and (early := sent / rate - elapsed) > 0:
                         await asyncio.sleep(early)
     elapsed = time.monotonic() - started
-    pace = sent / max(elapsed, 0.001)
-    say(f"sent {counted(sent, 'event')} to {source.topic} in {elapsed:.1f} s ({pace:,.0f} events/s)")
+    say(f"sent {counted(sent, 'event')} to {source.topic} in {elapsed:.1f} s ({pace(sent, elapsed)})")
 
 
 def _parts(chunks: Iterator[Chunk], rate: float | None) -> Iterator[Chunk]:

@@ -57,7 +57,7 @@ def test_it_holds_the_four_packages_the_catalogs_and_the_licence(wheel: Path) ->
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"engine", "streams", "sinks", "streamgauge"}
-    assert "streamgauge/catalogs/retail.yaml" in names
+    assert {"streamgauge/catalogs/retail.yaml", "streamgauge/catalogs/business.yaml"} <= set(names)
     assert "sinks/redis/write.lua" in names
     assert [name for name in names if name.endswith("licenses/LICENSE")]
 

@@ -9,30 +9,25 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaConsumer
-from aiokafka.structs import TopicPartition
 
-from engine.catalog.model import Catalog
-from sinks.names import dead_letter_topic, values_topic
+from sinks.names import dead_letter_topic
 from streams.producing import BulkWriter
 from tests.oracle.answers import Answer
-from tests.oracle.comparing import Key, Published, compare
+from tests.oracle.comparing import compare
 from tests.oracle.deliveries import HOUR_US, Deliveries
 from tests.oracle.retail_year import Year, covering_year, demo_year
+from tests.system.published import ends, reading, until_published
 from tests.system.workers import Shop
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PARTITIONS = 3
 CHUNK = 30_000
-SILENT_SECONDS = 60.0  # nothing comes any more, even of workers that have just begun
-QUIET_SECONDS = 10.0  # what differs after so long a silence stays so
 Answers = Future[list[Answer]]
 
 
@@ -82,10 +77,14 @@ async def prove(kafka: str, redis: str, folder: Path, year: Year, given: Deliver
         shop = Shop(name, kafka, redis, folder, PARTITIONS, writer)
         await shop.make_topics()
         with shop.worker() as first, shop.worker() as second:
-            async with reading(kafka, catalog) as published:
+            async with reading(kafka, catalog, PARTITIONS) as published:
                 await asyncio.gather(send(writer, f"{name}.lines", given), first.ready(), second.ready())
-                await until_published(published, await asyncio.wrap_future(expected), given.closed_upto_us())
-            refused = await ends(kafka, dead_letter_topic(f"{name}.lines"))
+                wanted = await asyncio.wrap_future(expected)
+                closed_upto_us = given.closed_upto_us()
+                await until_published(
+                    published, wanted, lambda found: compare(wanted, found, closed_upto_us=closed_upto_us)
+                )
+            refused = await ends(kafka, dead_letter_topic(f"{name}.lines"), PARTITIONS)
             assert refused == [0] * PARTITIONS
             for worker in (first, second):
                 code, _ = await worker.end()
@@ -96,61 +95,3 @@ async def prove(kafka: str, redis: str, folder: Path, year: Year, given: Deliver
 async def send(writer: BulkWriter, topic: str, given: Deliveries) -> None:
     for values in given.chunks(CHUNK):
         await writer.write({(topic, number): [(None, value) for value in part] for number, part in enumerate(values)})
-
-
-class Reader:
-    """The values topic, as it grows. ``heard`` is set whenever something came."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self.published = Published(catalog)
-        self.heard = asyncio.Event()
-
-
-@asynccontextmanager
-async def reading(kafka: str, catalog: Catalog) -> AsyncIterator[Reader]:
-    reader = Reader(catalog)
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest")
-    await consumer.start()
-
-    async def read() -> None:
-        consumer.assign([TopicPartition(values_topic(catalog.name), number) for number in range(PARTITIONS)])
-        while True:
-            for records in (await consumer.getmany(timeout_ms=1000, max_records=20_000)).values():
-                reader.published.add(record.value for record in records)
-                reader.heard.set()
-
-    task = asyncio.create_task(read())
-    try:
-        yield reader
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await consumer.stop()
-
-
-async def until_published(reader: Reader, expected: list[Answer], closed_upto_us: int) -> None:
-    """Until all is as expected. What differs once everything is there, and nothing has come for a while, fails."""
-    missing: set[Key] = {(answer.kpi, answer.dims, answer.start_us, answer.end_us) for answer in expected}
-    assert len(missing) == len(expected)
-    closed = reader.published.closed
-    with suppress(TimeoutError):
-        while missing := {key for key in missing if key not in closed}:
-            reader.heard.clear()
-            await asyncio.wait_for(reader.heard.wait(), SILENT_SECONDS)
-    while differences := compare(expected, reader.published, closed_upto_us=closed_upto_us):
-        reader.heard.clear()
-        try:
-            await asyncio.wait_for(reader.heard.wait(), QUIET_SECONDS)
-        except TimeoutError:
-            shown = "\n".join(map(str, differences[:20]))
-            raise AssertionError(f"{len(differences)} of {len(expected)} differ:\n{shown}") from None
-
-
-async def ends(kafka: str, topic: str) -> list[int]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
-    await consumer.start()
-    try:
-        places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        return list((await consumer.end_offsets(places)).values())
-    finally:
-        await consumer.stop()
