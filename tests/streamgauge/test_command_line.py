@@ -19,6 +19,7 @@ PROMISED = set(["demo", "services", "validate", "lint", "topics", "worker", "sen
     "dlq list",
     "dlq replay",
     "generate schema",
+    "generate asyncapi",
     "generate dashboards",
 }
 

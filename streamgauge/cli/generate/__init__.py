@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import typer
 
-from streamgauge.cli.generate import dashboards, schema
+from streamgauge.cli.generate import asyncapi, dashboards, schema
 
 app = typer.Typer(
     name="generate", no_args_is_help=True, help="Write files for editors and other programs from the catalog."
 )
-for module in (schema, dashboards):
+for module in (schema, dashboards, asyncapi):
     module.add_to(app)
