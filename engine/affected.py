@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import polars as pl
 
 from engine.catalog.model import Offset
+from engine.changes import Changed, any_of, together
 from engine.event_time.windows import Spans, Windows
 from engine.event_time.zones import Times
+from engine.keyed_rows import Indexes, Keys, Mask, put_together, stretches
 from engine.plan import KpiPlan, longest_us
 
 # The least that one unit of an offset can be, in microseconds: a day of 21 hours, months without them.
@@ -28,7 +29,8 @@ _LEAST_US = {
 }
 _DAY_US = 86_400_000_000
 
-Changes = Mapping[str, Sequence[pl.DataFrame]]  # view id -> frames (pane, bucket, h, <column id>: changed)
+Changes = Mapping[str, Sequence[Changed]]  # by view id
+Flag = tuple[int, str]  # the number of a part in `KpiPlan.parts`, and a column's id
 
 
 def least_us(offsets: Sequence[Offset]) -> int:
@@ -65,69 +67,68 @@ def reading(
         at = windows.shifted(at, offset)
     first = np.searchsorted(spans.end_us, starts + least, side="right")
     count = np.searchsorted(spans.end_us, starts + beyond, side="right") - first
-    pane = np.repeat(np.arange(len(panes)), count)
-    window = np.arange(len(pane)) - np.repeat(np.cumsum(count) - count - first, count)
+    window, pane = stretches(first, count)
     hit = (at.start_us[window] < starts[pane] + pane_us) & (starts[pane] < at.end_us[window])
     return spans, pane[hit], window[hit]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Affected:
-    """Windows, and the series in them that changed: ``keys`` has w, bucket, h and a flag for each part and column.
-
-    ``series`` (bucket, h), sorted, are all of them. A flag is named by `flag`.
+    """Windows, and the series in them that changed: ``keys`` (w, bucket, h) in order, ``flags`` which columns of which
+    part did. ``series`` (bucket, h), in order, are all of them.
     """
 
     spans: Spans
-    keys: pl.DataFrame
-    series: pl.DataFrame
-
-
-def flag(part: int, column: str) -> str:
-    """Name of the flag that tells whether this column changed in the part's panes; parts are numbered as
-    `KpiPlan.parts`.
-    """
-    return f"{part}.{column}"
+    keys: Keys
+    flags: Mapping[Flag, Mask]
+    series: Keys
 
 
 @dataclass(slots=True)
 class AffectedWindows:
-    """What was worked out since the last `forget`. ``labels``: how series are shown, by dimension set and hashes."""
+    """What was worked out since the last `forget`."""
 
-    labels: dict[tuple[str, bytes], pl.DataFrame] = field(default_factory=dict)
     _known: dict[object, tuple[Affected | None, Changes]] = field(default_factory=dict)
-    _together: dict[tuple[int, ...], tuple[pl.DataFrame | None, Times, object]] = field(default_factory=dict)
+    _together: dict[tuple[int, ...], tuple[Changed | None, Times, object]] = field(default_factory=dict)
+    _read: dict[object, tuple[Spans, Times, Times]] = field(default_factory=dict)
 
     def forget(self) -> None:
-        self._known.clear()
-        self.labels.clear()
-        self._together.clear()
+        for kept in (self._known, self._together, self._read):
+            kept.clear()
 
     def of(self, plan: KpiPlan, changes: Changes, after_us: int, upto_us: int) -> Affected | None:
         """The windows of a KPI that end in (after, upto] and read any changed pane, also as a compared window."""
         parts, compare = plan.parts, plan.kpi.compare
         frames = tuple(tuple(map(id, changes.get(view, ()))) for view, _ in parts)
-        asked = (plan.kpi.window, plan.kpi.calendar, compare, tuple(parts), frames, after_us, upto_us)
+        asked = (plan.kpi.window, plan.kpi.calendar, compare, parts, frames, after_us, upto_us)
         if asked not in self._known:
-            # The frames are kept with the answer: while they are, their ids are theirs alone.
+            # The changes are kept with the answer: while they are, their ids are theirs alone.
             self._known[asked] = (
                 self._work_out(plan, changes, after_us, upto_us),
                 {k: list(v) for k, v in changes.items()},
             )
         return self._known[asked][0]
 
-    def _merged(self, frames: Sequence[pl.DataFrame]) -> tuple[pl.DataFrame | None, Times]:
+    def _merged(self, changes: Sequence[Changed]) -> tuple[Changed | None, Times]:
         """The changes together, and their panes, ascending."""
-        asked = tuple(map(id, frames))
+        asked = tuple(map(id, changes))
         if asked not in self._together:
-            changed = together(frames)
-            panes = np.empty(0, dtype=np.int64) if changed is None else np.unique(changed["pane"].to_numpy())
-            self._together[asked] = changed, panes, list(frames)
+            changed = together(changes)
+            panes = np.empty(0, dtype=np.int64) if changed is None else np.unique(changed.keys.columns[0])
+            self._together[asked] = changed, panes, list(changes)
         return self._together[asked][:2]
+
+    def _reading(
+        self, plan: KpiPlan, pane_us: int, panes: Times, offsets: Sequence[Offset], after_us: int, upto_us: int
+    ) -> tuple[Spans, Times, Times]:
+        asked = (plan.kpi.window, plan.kpi.calendar, tuple(offsets), pane_us, panes.tobytes(), after_us, upto_us)
+        if asked not in self._read:
+            self._read[asked] = reading(plan.windows, pane_us, panes, offsets, after_us, upto_us)
+        return self._read[asked]
 
     def _work_out(self, plan: KpiPlan, changes: Changes, after_us: int, upto_us: int) -> Affected | None:
         pane_us = {term.view.id: term.view.pane_us for term in plan.terms}
-        found: list[tuple[pl.DataFrame, Times, Spans]] = []
+        found: list[tuple[int, Changed, Indexes, Times]] = []  # part, changes, positions of those, ends of windows
         for number, (view, offset) in enumerate(plan.parts):
             changed, panes = self._merged(changes.get(view, ()))
             if changed is None:
@@ -136,36 +137,27 @@ class AffectedWindows:
                 offsets = [one for one in (offset, shift) if one is not None]
                 if int(panes[0] + 1) * pane_us[view] + least_us(offsets) > upto_us:
                     continue  # every window that reads a pane ends at or after it
-                spans, pane, window = reading(plan.windows, pane_us[view], panes, offsets, after_us, upto_us)
+                spans, pane, window = self._reading(plan, pane_us[view], panes, offsets, after_us, upto_us)
                 if len(window):
-                    flags = [
-                        pl.col(name).alias(flag(number, name))
-                        for name in changed.columns
-                        if name not in ("pane", "bucket", "h")
-                    ]
-                    if len(window) == 1 and len(panes) == 1:
-                        end = pl.lit(int(spans.end_us[window[0]]), dtype=pl.Int64).alias("end")
-                        frame = changed.select(end, "bucket", "h", *flags)
-                    else:
-                        pairs = pl.DataFrame({"pane": panes[pane], "end": spans.end_us[window]})
-                        frame = changed.join(pairs, on="pane").select("end", "bucket", "h", *flags)
-                    found.append((frame, np.unique(spans.end_us[window]), spans))
+                    first = np.searchsorted(changed.keys.columns[0], panes[pane])
+                    count = np.searchsorted(changed.keys.columns[0], panes[pane], side="right") - first
+                    at, pair = stretches(first, count)
+                    found.append((number, changed, at, spans.end_us[window[pair]]))
         if not found:
             return None
-        ends = np.unique(np.concatenate([of for _, of, _ in found]))
-        keys = found[0][0] if len(found) == 1 else pl.concat([frame for frame, _, _ in found], how="diagonal")
-        if len(found) > 1 or len(ends) < keys.height:
-            keys = keys.group_by("end", "bucket", "h").agg(pl.all().any())
-        at = pl.Series("w", np.searchsorted(ends, keys["end"].to_numpy()).astype(np.int64))
-        keys = keys.drop("end").insert_column(0, at).sort("w", "bucket", "h")
-        return Affected(plan.windows.ending_at(ends), keys, keys.select("bucket", "h").unique().sort("bucket", "h"))
-
-
-def together(frames: Sequence[pl.DataFrame]) -> pl.DataFrame | None:
-    """Changes as one frame, each series of a pane once; None where there are none."""
-    if not frames:
-        return None
-    if len(frames) == 1:
-        return frames[0] if frames[0].height else None
-    merged = pl.concat(frames).group_by("pane", "bucket", "h").agg(pl.all().any())
-    return merged if merged.height else None
+        ends = np.unique(np.concatenate([of for _, _, _, of in found]))
+        parts = []
+        for _, changed, at, of in found:
+            _, bucket, h = changed.keys.columns
+            parts.append(Keys(np.searchsorted(ends, of), bucket[at], h[at]))
+        keys, row = put_together(parts).sorted_once()
+        flags: dict[Flag, Mask] = {}
+        first_row = 0
+        for number, changed, at, _ in found:
+            mine = row[first_row : first_row + len(at)]
+            first_row += len(at)
+            for id_, flag in changed.flags.items():
+                here = any_of(flag[at], mine, len(keys))
+                flags[number, id_] = flags[number, id_] | here if (number, id_) in flags else here
+        series = Keys(*keys.columns[1:]).sorted_once()[0]
+        return Affected(plan.windows.ending_at(ends), keys, flags, series)

@@ -1,14 +1,15 @@
 """From merged windows to KPI values: terms, ratios, derived expressions, the compared window, empty series.
 
-Frames here are keyed (w, bucket, h): the window's number in the spans asked for, the hash bucket, the series.
+Rows here are keyed (w, bucket, h): the window's number in the spans asked for, the hash bucket, the series.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -18,25 +19,54 @@ from engine.catalog.model import Offset
 from engine.event_time.windows import Spans
 from engine.event_time.zones import Times
 from engine.expressions import ZeroDenominator
-from engine.pane_store import Merged, PaneStore
+from engine.finishing import Evaluated
+from engine.keyed_rows import Indexes, Keys, put_together, rows_at
+from engine.merged_windows import KEYS, Ask, Merged, Scope
+from engine.pane_store import PaneStore
 from engine.plan import Column, KpiPlan, Term
 from engine.series import OTHER
 
-KEYS = ["w", "bucket", "h"]
+_READS_KEPT: Final = 8
+_NO_TEXT: Final = pl.Series([None], dtype=pl.String)
 
 
 TermKey = tuple[str, Offset | None]  # view id, offset
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """Windows of a KPI, or those they are compared with: what is asked of the stores, by (view, offset)."""
+
+    spans: Spans
+    parts: Mapping[TermKey, Spans]  # the windows moved back by the part's offset
+    asks: Mapping[TermKey, Ask]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reads:
+    """What the values of some windows are made of; ``earlier``: of the windows they are compared with."""
+
+    now: Read
+    earlier: Read | None
+
+    @property
+    def spans(self) -> Spans:
+        return self.now.spans
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Gathered:
     """The merged panes of some windows of a KPI, by (view, offset); ``earlier`` those of the windows they are compared
     with.
     """
 
-    spans: Spans
+    reads: Reads
     now: Mapping[TermKey, Merged]
     earlier: Mapping[TermKey, Merged] | None
+
+    @property
+    def spans(self) -> Spans:
+        return self.reads.spans
 
 
 @dataclass(slots=True)
@@ -46,137 +76,148 @@ class KpiEvaluator:
     plan: KpiPlan
     stores: Mapping[str, PaneStore]
     columns: Mapping[str, Sequence[Column]]  # view id -> what to merge, for all KPIs over the same windows together
+    _states: dict[TermKey, list[str]] = field(init=False)  # names of the columns that the terms are computed from
+    _known: dict[bytes, Reads] = field(default_factory=dict)  # by the ends of windows
 
-    def gather(self, spans: Spans, series: pl.DataFrame | None = None) -> Gathered:
-        """What the windows, and those they are compared with, hold. ``series`` (bucket, h), sorted, narrows it to
-        those.
-        """
-        compare = self.plan.kpi.compare
-        earlier = self._merge(spans, compare, series) if compare is not None else None
-        return Gathered(spans, self._merge(spans, None, series), earlier)
+    def __post_init__(self) -> None:
+        used = {
+            part: {term.column.id: term.column for term in self.plan.terms if (term.view.id, term.offset) == part}
+            for part in self.plan.parts
+        }
+        self._states = {
+            part: [f"{id_}.{suffix}" for id_, column in columns.items() for suffix in column.aggregation.state]
+            for part, columns in used.items()
+        }
 
-    def keys(self, gathered: Gathered, *, succeeding: bool = False) -> pl.DataFrame:
-        """KEYS of the series that have events in each window.
+    # -- windows -------------------------------------------------------------------------------------------------------
+
+    def reads(self, spans: Spans) -> Reads:
+        """Publications ask for the same open windows again and again."""
+        key = spans.end_us.tobytes()
+        if key not in self._known:
+            if len(self._known) >= _READS_KEPT:
+                self._known.clear()
+            compare = self.plan.kpi.compare
+            earlier = None if compare is None else self._read(self.plan.windows.shifted(spans, compare))
+            self._known[key] = Reads(self._read(spans), earlier)
+        return self._known[key]
+
+    def _read(self, spans: Spans) -> Read:
+        parts = {
+            (view, offset): spans if offset is None else self.plan.windows.shifted(spans, offset)
+            for view, offset in self.plan.parts
+        }
+        return Read(spans, parts, {key: Ask(at.start_us, at.end_us, self.columns[key[0]]) for key, at in parts.items()})
+
+    def ask(self, reads: Reads, scope: Scope, series: Keys | None = None) -> None:
+        """Say that `gather` will be called. ``series`` (bucket, h) are those that it must hold at least; None: all."""
+        for read in (reads.now, reads.earlier):
+            if read is not None:
+                for (view, _), ask in read.asks.items():
+                    self.stores[view].windows.ask(ask, scope, series)
+
+    def gather(self, reads: Reads, scope: Scope) -> Gathered:
+        """What the windows, and those they are compared with, hold."""
+
+        def of(read: Read) -> dict[TermKey, Merged]:
+            return {key: self.stores[key[0]].windows.of(ask, scope) for key, ask in read.asks.items()}
+
+        return Gathered(reads, of(reads.now), None if reads.earlier is None else of(reads.earlier))
+
+    # -- values --------------------------------------------------------------------------------------------------------
+
+    def keys(self, gathered: Gathered, *, succeeding: bool = False) -> Keys:
+        """KEYS of the series that have events in each window, in order.
 
         With ``succeeding``, the first window only tells which series the second one had before it: it is not in the
         answer, and a series that has events in a window and none in the next is there for that one too (protocol rule
         11).
         """
         keys = self._present(gathered.now)
-        if succeeding:
-            after = (
-                keys.filter(pl.col("h") != OTHER)
-                .with_columns(pl.col("w") + 1)
-                .filter(pl.col("w") < len(gathered.spans))
-            )
-            keys = pl.concat([keys, after]).unique().filter(pl.col("w") > 0)
-        return keys.sort(KEYS)
+        if not succeeding:
+            return keys
+        w, bucket, h = keys.columns
+        after = Keys(w + 1, bucket, h).take((h != OTHER) & (w + 1 < len(gathered.spans)))
+        keys = put_together([keys, after]).sorted_once()[0]
+        return keys.take(keys.columns[0] > 0)
 
-    def progress(self, gathered: Gathered) -> pl.DataFrame:
-        """w, bucket, progress: the sum of the stamps of all blocks behind a value (protocol rule 14)."""
+    def _present(self, merged: Mapping[TermKey, Merged]) -> Keys:
+        found: dict[TermKey, list[Times]] = {}
+        for term in self.plan.terms:
+            if term.offset is None or all(other.offset is not None for other in self.plan.terms):
+                key = term.view.id, term.offset
+                found.setdefault(key, []).append(merged[key].counts(term.column))
+        parts = []
+        for key, counts in found.items():
+            some = np.logical_or.reduce([count > 0 for count in counts])
+            parts.append(merged[key].keys if some.all() else merged[key].keys.take(some))
+        return put_together(parts).sorted_once()[0]
+
+    def progress(self, gathered: Gathered, keys: Keys) -> Times:
+        """For each (w, bucket) the sum of the stamps of all blocks behind a value (protocol rule 14)."""
         parts = [*gathered.now.values(), *(gathered.earlier or {}).values()]
-        if len(parts) == 1:
-            return parts[0].progress
-        return pl.concat([part.progress for part in parts]).group_by("w", "bucket").agg(pl.col("progress").sum())
+        total = parts[0].progress.at(keys)
+        for part in parts[1:]:
+            total = total + part.progress.at(keys)
+        return total
 
-    def values(self, keys: pl.DataFrame, gathered: Gathered, watermark_us: int) -> pl.DataFrame:
-        """KEYS, value, reason, samples, compare_value, compare_change, progress of these series.
+    def values(self, keys: Keys, gathered: Gathered, watermark_us: int) -> Evaluated:
+        """Values of these series.
 
         A rate is taken over the part of its window that has passed at ``watermark_us``; one of an earlier window over
         all of that.
         """
-        frame = keys.with_columns(self._values(keys, gathered.now, gathered.spans, watermark_us))
-        if gathered.earlier is None:
-            none = [
-                pl.lit(None, dtype=pl.String).alias("compare_value"),
-                pl.lit(None, dtype=pl.Float64).alias("compare_change"),
-            ]
-            frame = frame.with_columns(none)
-        else:
-            assert self.plan.kpi.compare is not None
+        w, bucket, h = keys.columns
+        value, reason, samples = self._values(keys, gathered.now, gathered.reads.now, watermark_us)
+        compared = _no_text(len(keys))
+        before = gathered.reads.earlier
+        if before is not None and gathered.earlier is not None:
             # The earlier window has passed as a whole, or is the part of a grain that has passed now.
-            before = self.plan.windows.shifted(gathered.spans, self.plan.kpi.compare)
-            compared = self._values(keys, gathered.earlier, before, None)[0].alias("compare_value")
-            change = (pl.col("value").cast(pl.Float64) / compared.cast(pl.Float64) - 1).round(6)
-            frame = frame.with_columns(compared, pl.when(change.is_finite()).then(change).alias("compare_change"))
-        frame = frame.join(self.progress(gathered), on=["w", "bucket"], how="left", maintain_order="left")
-        return frame.with_columns(pl.col("progress").fill_null(0)) if frame["progress"].null_count() else frame
-
-    def asked(self, spans: Spans) -> list[tuple[str, Times, Times, Sequence[Column]]]:
-        """What `gather` asks the stores for: (view id, starts, ends, columns)."""
-        compare, windows = self.plan.kpi.compare, self.plan.windows
-        found = []
-        for base in (spans, windows.shifted(spans, compare)) if compare is not None else (spans,):
-            for view, offset in self.plan.parts:
-                at = windows.shifted(base, offset) if offset is not None else base
-                found.append((view, at.start_us, at.end_us, self.columns[view]))
-        return found
+            compared = self._values(keys, gathered.earlier, before, None)[0]
+        spans = gathered.spans
+        progress = self.progress(gathered, Keys(w, bucket))
+        return Evaluated(h, spans.start_us[w], spans.end_us[w], value, reason, samples, compared, progress)
 
     # -- terms ---------------------------------------------------------------------------------------------------------
 
-    def _merge(self, spans: Spans, shift: Offset | None, series: pl.DataFrame | None) -> dict[TermKey, Merged]:
-        """The merged windows of every (view, offset) among the terms, the windows moved back by ``shift`` first."""
-        base = self.plan.windows.shifted(spans, shift) if shift is not None else spans
-        merged = {}
-        for view, offset in self.plan.parts:
-            at = self.plan.windows.shifted(base, offset) if offset is not None else base
-            merged[view, offset] = self.stores[view].windows(at.start_us, at.end_us, self.columns[view], series)
-        return merged
-
-    def _present(self, merged: Mapping[TermKey, Merged]) -> pl.DataFrame:
-        found = [
-            merged[term.view.id, term.offset].rows.filter(pl.col(term.column.samples) > 0).select(KEYS)
-            for term in self.plan.terms
-            if term.offset is None or all(other.offset is not None for other in self.plan.terms)
-        ]
-        return pl.concat(found).unique(KEYS)
-
     def _values(
-        self, keys: pl.DataFrame, merged: Mapping[TermKey, Merged], spans: Spans, upto_us: int | None
-    ) -> list[pl.Series]:
-        """value, reason, samples, one for each row of ``keys``. ``upto_us``: until when the windows have passed, None
+        self, keys: Keys, merged: Mapping[TermKey, Merged], read: Read, upto_us: int | None
+    ) -> tuple[pl.Series, pl.Series, Times]:
+        """value, reason, samples, one for each of the keys. ``upto_us``: until when the windows have passed, None
         where they have as a whole.
         """
         terms = self.plan.terms
-        rows = {}
+        rows: dict[TermKey, pl.DataFrame] = {}
+        at: dict[TermKey, Indexes] = {}
         for part in self.plan.parts:
-            used = tuple(f"{term.column.id}." for term in terms if (term.view.id, term.offset) == part)
-            whole = merged[part].rows
-            own = whole.select(*KEYS, *(name for name in whole.columns if name.startswith(used)))
-            offset = part[1]
-            elapsed = (
-                _elapsed(keys, spans, upto_us)
-                if offset is None
-                else _elapsed(keys, self.plan.windows.shifted(spans, offset), None)
-            )
-            rows[part] = keys.join(own, on=KEYS, how="left", maintain_order="left").with_columns(elapsed)
-        counts = [rows[term.view.id, term.offset][term.column.samples].fill_null(0) for term in terms]
-        samples = counts[0]
-        for count in counts[1:]:
-            samples = samples.zip_with(samples <= count, count)
-        samples = samples.alias("samples")
+            at[part] = merged[part].keys.find(keys)
+            mine = [term for term in terms if (term.view.id, term.offset) == part]
+            columns = rows_at([merged[part].rows[name] for name in self._states[part]], at[part])
+            if any(term.column.aggregation.items is not None for term in mine):
+                columns += keys.series(KEYS)
+            if any(term.metric.agg == "rate" for term in mine):
+                columns.append(_elapsed(keys, read.parts[part], upto_us if part[1] is None else None))
+            rows[part] = pl.DataFrame(columns)
+        samples: Times | None = None
+        for term in terms:
+            part = term.view.id, term.offset
+            count = _counts(merged[part], term.column, at[part])
+            samples = count if samples is None else np.minimum(samples, count)
+        assert samples is not None
         if self.plan.kpi.type == "simple":
-            value = self._text(terms[0], rows, merged).alias("value")
-            return [value, _reasons(terms[0], value, samples), samples]
+            value = self._text(terms[0], rows, merged)
+            return value, _reasons(terms[0], value, samples), samples
         numbers = [self._fractions(term, rows, merged) for term in terms]
-        values, reasons = self._combine(numbers, keys.height)
-        return [pl.Series("value", values, dtype=pl.String), pl.Series("reason", reasons, dtype=pl.String), samples]
+        values, reasons = self._combine(numbers, len(keys))
+        return pl.Series("value", values, dtype=pl.String), pl.Series("reason", reasons, dtype=pl.String), samples
 
-    def _text(
-        self,
-        term: Term,
-        rows: Mapping[TermKey, pl.DataFrame],
-        merged: Mapping[TermKey, Merged],
-    ) -> pl.Series:
+    def _text(self, term: Term, rows: Mapping[TermKey, pl.DataFrame], merged: Mapping[TermKey, Merged]) -> pl.Series:
         result = term.column.aggregation.result(_states(term, rows, merged))
         fill = term.metric.fill_nulls_with
-        return result if fill is None else result.fill_null(_plain(fill))
+        return result if fill is None or not result.null_count() else result.fill_null(_plain(fill))
 
     def _fractions(
-        self,
-        term: Term,
-        rows: Mapping[TermKey, pl.DataFrame],
-        merged: Mapping[TermKey, Merged],
+        self, term: Term, rows: Mapping[TermKey, pl.DataFrame], merged: Mapping[TermKey, Merged]
     ) -> list[Fraction | None]:
         found = term.column.aggregation.numeric(_states(term, rows, merged))
         fill = term.metric.fill_nulls_with
@@ -224,20 +265,29 @@ def _ratio(numerator: Fraction | None, denominator: Fraction | None) -> Fraction
     return None if numerator is None else numerator / denominator
 
 
-def _reasons(term: Term, value: pl.Series, samples: pl.Series) -> pl.Series:
+def _reasons(term: Term, value: pl.Series, samples: Times) -> pl.Series:
     """Why a value is null: nothing to compute it from, too little, or a number beyond what can be summed."""
     if not value.null_count():
-        return pl.Series("reason", [None] * len(value), dtype=pl.String)
+        return _no_text(len(value))
     few = "too_few_samples" if term.metric.agg in ("variance", "stddev") else "out_of_range"
-    none, one = pl.when(samples == 0).then(pl.lit("no_data")), pl.lit(samples == 1)
-    why = none.when(one).then(pl.lit(few)).otherwise(pl.lit("out_of_range"))
-    return pl.select(pl.when(value.is_null()).then(why).otherwise(None).alias("reason")).to_series()
+    why = pl.Series(["no_data", few, "out_of_range", None], dtype=pl.String)
+    return why.gather(np.where(value.is_null().to_numpy(), np.minimum(samples, 2), 3))
 
 
-def _elapsed(keys: pl.DataFrame, spans: Spans, upto_us: int | None) -> pl.Series:
+def _counts(merged: Merged, column: Column, at: Indexes) -> Times:
+    """The samples of these rows, 0 where there is none."""
+    counts = merged.counts(column)
+    return np.where(at < 0, 0, counts[at]) if len(counts) else np.zeros(len(at), dtype=np.int64)
+
+
+def _elapsed(keys: Keys, spans: Spans, upto_us: int | None) -> pl.Series:
     ends = spans.end_us if upto_us is None else np.minimum(spans.end_us, upto_us)
     lengths = np.maximum(ends - spans.start_us, 1)
-    return pl.Series("_elapsed", lengths[keys["w"].to_numpy()])
+    return pl.Series("_elapsed", lengths[keys.columns[0]])
+
+
+def _no_text(count: int) -> pl.Series:
+    return _NO_TEXT.new_from_index(0, count)
 
 
 def _plain(value: Decimal) -> str:

@@ -16,10 +16,11 @@ from engine.affected import AffectedWindows
 from engine.blocks import BLOCK, BlockKey, stamp_of
 from engine.event_time import NEVER
 from engine.event_time.watermarks import MergedWatermark
-from engine.event_time.zones import Times
+from engine.finishing import finished
 from engine.kpis import KpiEvaluator
+from engine.labels import Labels
 from engine.pane_store import PaneStore
-from engine.plan import Column, KpiPlan, Plan
+from engine.plan import KpiPlan, Plan
 from engine.publishing import KpiPublisher, Outgoing
 from engine.records import (
     ANNOUNCEMENT,
@@ -39,6 +40,7 @@ from engine.records import (
     with_epoch,
 )
 from engine.series import Directory
+from engine.shown_windows import ShownWindows
 from engine.values import ValueRows
 
 
@@ -73,6 +75,7 @@ class MergePartition:
             directory = self._directories.setdefault(names.id, Directory(names.names, names.kinds))
             self._stores[view.id] = PaneStore(view, directory)
         self._affected = AffectedWindows()
+        self._labels = Labels()
         self._kpis = [self._publisher(kpi) for kpi in plan.kpis]
         self._by_id = {publisher.id: publisher for publisher in self._kpis}
         self._home = {view.dimensions.id: view.dimensions.partition(0, partitions) for view in plan.views}
@@ -88,7 +91,8 @@ class MergePartition:
         lateness = max(self.plan.catalog.sources[source].allowed_lateness_us for source in kpi.sources)
         evaluator = KpiEvaluator(kpi, self._stores, self.plan.columns_beside(kpi))
         directory = self._directories[kpi.dimensions.id]
-        return KpiPublisher(kpi, self.partition, self._stores, evaluator, directory, lateness, self._affected)
+        shown = ShownWindows(kpi, self._stores, evaluator, self._affected)
+        return KpiPublisher(kpi, self.partition, evaluator, directory, lateness, shown)
 
     # -- recovery ------------------------------------------------------------------------------------------------------
 
@@ -106,7 +110,7 @@ class MergePartition:
             elif kind == WINDOWS:
                 _, _, end, _, id_ = split_key(key)
                 if id_ in self._by_id:
-                    self._by_id[id_].revisions[end] = dict(decode_revisions(value).of)
+                    self._by_id[id_].revisions.of[end] = dict(decode_revisions(value).of)
         heard, self._epochs = self._epochs, {}
         for raw, partial in partials:
             if partial is None:
@@ -129,10 +133,10 @@ class MergePartition:
             self._hear(beat)
         for id_, time_us in manifest.published_us.items():
             if id_ in self._by_id:
-                self._by_id[id_].published_us = time_us
+                self._by_id[id_].shown.published_us = time_us
         for id_, time_us in manifest.closed_us.items():
             if id_ in self._by_id:
-                self._by_id[id_].closed_us = time_us
+                self._by_id[id_].shown.closed_us = time_us
         self._merged.update(manifest.merged_us)
         for view, time_us in manifest.dropped_us.items():
             if view in self._stores:
@@ -216,45 +220,29 @@ class MergePartition:
         """
         self._take_blocks(publish=True)
         for store in self._stores.values():
-            store.forget_merged()
+            store.windows.forget()
         self._affected.forget()
+        self._labels.forget()
         for name, watermark in self._watermarks.items():
             self._merged[name] = max(self._merged.get(name, NEVER), watermark.merged())
-        if open_windows:
-            self._merge_ahead()
-        out = Outgoing()
-        values: list[ValueRows] = []
         for publisher in self._kpis:
-            watermark_us, upto = self._watermark(publisher.plan)
-            since = self._since(publisher.plan)
-            rows = publisher.publish(watermark_us, upto, since, out, open_windows=open_windows)
-            if rows is not None and rows.frame.height:
-                values.append(rows)
+            publisher.prepare(*self._watermark(publisher.plan), self._since(publisher.plan), open_windows=open_windows)
+        for store in self._stores.values():
+            store.windows.merge_asked()
+        out = Outgoing()
+        found = [publisher.publish(out) for publisher in self._kpis]
+        values = finished([rows for rows in found if rows is not None], self._labels)
         tombstones = self._drop(out)
         shares = [(self._home[set_], with_epoch(key, self.epoch), value) for set_, key, value in out.shares]
         manifest = (record_key(MANIFEST, self.partition), encode(self._manifest()))
         return Publication(out.revisions, shares, values, manifest, tombstones, self.offset)
-
-    def _merge_ahead(self) -> None:
-        """Most of the time little changed, in the open windows of many KPIs: they are merged together."""
-        together: dict[tuple[str, bytes], tuple[pl.DataFrame, list[tuple[Times, Times, Sequence[Column]]]]] = {}
-        for publisher in self._kpis:
-            found = publisher.merges_ahead(self._watermark(publisher.plan)[0])
-            if found is None:
-                continue
-            series, asked = found
-            narrowed = series["h"].to_numpy().tobytes()
-            for view, starts, ends, columns in asked:
-                together.setdefault((view, narrowed), (series, []))[1].append((starts, ends, columns))
-        for (view, _), (series, windows) in together.items():
-            self._stores[view].merge_ahead(windows, series)
 
     def republish(self) -> None:
         """Have the next `publish` give the windows that are open once more, unchanged: what shows them may have
         forgotten them, and changes that a former owner held back are shown.
         """
         for publisher in self._kpis:
-            publisher.republish()
+            publisher.shown.again = True
 
     def _take_blocks(self, *, publish: bool) -> None:
         for view, blocks in self._waiting.items():
@@ -262,15 +250,15 @@ class MergePartition:
             self._unread.extend(unread)
             if publish and changed is not None:
                 for publisher in self._kpis:
-                    publisher.changed(view, changed)
+                    publisher.shown.changed(view, changed)
         self._waiting.clear()
 
     def _manifest(self) -> MergeManifest:
         return MergeManifest(
             offset=self.offset,
             heartbeats=list(self._beats.values()),
-            published_us={kpi.id: kpi.published_us for kpi in self._kpis if kpi.published_us != NEVER},
-            closed_us={kpi.id: kpi.closed_us for kpi in self._kpis if kpi.closed_us != NEVER},
+            published_us={kpi.id: kpi.shown.published_us for kpi in self._kpis if kpi.shown.published_us != NEVER},
+            closed_us={kpi.id: kpi.shown.closed_us for kpi in self._kpis if kpi.shown.closed_us != NEVER},
             merged_us=dict(self._merged),
             dropped_us={id_: store.dropped_us for id_, store in self._stores.items() if store.dropped_us > NEVER},
             topic_id=self.topic_id,

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import polars as pl
 
 from engine.blocks import decode_blocks, encode_blocks
 from engine.catalog.model import Offset
 from engine.event_time import NEVER
-from engine.pane_store import Merged
+from engine.keyed_rows import Keys
+from engine.levels import Sums
+from engine.merged_windows import Merged
 from engine.plan import Column
 from engine.records import OTHERS, Others, decode_others, encode, record_key, split_key
 from engine.series import OTHER, Directory
@@ -123,17 +126,10 @@ class OtherSeries:
                 if raw is not None:
                     parts.append(raw.drop("h").join(at, on="_block").with_columns(place).select(*KEYS, "item", "k"))
                 items[column.id] = column.aggregation.merge_items(pl.concat(parts), KEYS)
-        progress = pl.DataFrame(
-            {
-                "w": pl.Series(range(len(spans)), dtype=pl.Int64),
-                "bucket": pl.Series([0] * len(spans), dtype=pl.Int64),
-                "progress": pl.Series(
-                    [sum(share.progress for share in self.shares[span].values()) if part == 0 else 0 for span in spans],
-                    dtype=pl.Int64,
-                ),
-            }
-        )
-        return Merged(rows.group_by(KEYS).agg(*merges), items, progress)
+        w = np.arange(len(spans), dtype=np.int64)
+        progress = [sum(share.progress for share in self.shares[span].values()) if part == 0 else 0 for span in spans]
+        sums = Sums(Keys(w, np.zeros_like(w)), np.array(progress, dtype=np.int64))
+        return Merged(rows.group_by(KEYS).agg(*merges).sort(KEYS), items, sums)
 
     def drop_until(self, time_us: int) -> list[bytes]:
         """Let go of windows that can change no more; the keys of their records, to tombstone."""

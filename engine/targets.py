@@ -6,6 +6,7 @@ The law: a value meets its objective (``ok``), misses it by at most ``warn_withi
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -17,9 +18,11 @@ import polars as pl
 from engine.catalog.model import Calendar, Cumulate, Kpi, Objective, Tumble
 from engine.event_time import NEVER
 from engine.event_time.calendars import LocalCalendar
+from engine.event_time.zones import Times
 from engine.values import FEW, NULL
 
 Status = Literal["ok", "warning", "critical"]
+_FILLED: Final = ("target", "status", "status_reason")
 _MOST_SHOWN: Final = 1_000_000  # per cent
 _LEAST_SHOWN: Final = 0.05  # of a per cent: below, one decimal would read "0.0 %"
 
@@ -35,11 +38,9 @@ def with_targets(frame: pl.DataFrame, kpi: Kpi) -> pl.DataFrame:
         enumerate(kpi.objectives), key=lambda entry: (len(entry[1].where), entry[1].valid_from or "", entry[0])
     )
     bounds = [_Bounds.of(objective) for _, objective in held]
-    judged = frame.with_columns(
-        pl.lit(None, pl.String).alias("target"),
-        pl.lit(None, pl.String).alias("status"),
-        pl.lit(None, pl.String).alias("status_reason"),
-    )
+    judged = frame
+    if any(name not in frame.columns for name in _FILLED):
+        judged = frame.with_columns(pl.lit(None, pl.String).alias(name) for name in _FILLED)
     if not bounds or frame.is_empty():
         return judged
     if frame.height <= FEW:
@@ -68,7 +69,7 @@ def _each_judged(frame: pl.DataFrame, kpi: Kpi, held: list[tuple[Objective, _Bou
     ]
     ends = frame["window_end"].to_list()
     values, reasons = frame["value"].to_list(), frame["reason"].to_list()
-    unfinished = frame.select(pl.repeat(False, pl.len()) | _unfinished(frame, kpi)).to_series().to_list()
+    unfinished = _each_unfinished(frame, kpi)
     targets: list[str | None] = [None] * frame.height
     statuses: list[str | None] = [None] * frame.height
     distances: list[str | None] = [None] * frame.height
@@ -82,8 +83,10 @@ def _each_judged(frame: pl.DataFrame, kpi: Kpi, held: list[tuple[Objective, _Bou
             distances[i] = bounds.distance(value, values[i]) if value is not None else reasons[i] or "no value"
             statuses[i] = bounds.judge(value) if value is not None and not unfinished[i] else None
             break
-    texts = {"target": targets, "status": statuses, "status_reason": distances}
-    return frame.with_columns(pl.Series(name, column, dtype=pl.String) for name, column in texts.items())
+    judged = frame.clone()
+    for name, texts in zip(_FILLED, (targets, statuses, distances), strict=True):
+        judged.replace_column(frame.get_column_index(name), pl.Series(name, texts, dtype=pl.String))
+    return judged
 
 
 def _decimal(text: str | None) -> Decimal | None:
@@ -264,6 +267,7 @@ def _applies(objective: Objective, calendar: Calendar) -> pl.Expr:
     return pl.all_horizontal(conditions) if conditions else pl.lit(True)
 
 
+@functools.lru_cache(maxsize=1024)
 def _local_midnight_us(day: str, calendar: Calendar) -> int:
     days = date.fromisoformat(day).toordinal() - date(1970, 1, 1).toordinal()
     return int(LocalCalendar(calendar).day_starts(np.array([days]))[0])
@@ -276,10 +280,31 @@ def _unfinished(frame: pl.DataFrame, kpi: Kpi) -> pl.Expr:
             return pl.lit(False)
         case Tumble():
             return pl.col("state") == "open"
-        case Cumulate(grain=grain):
-            calendar = LocalCalendar(kpi.calendar)
-            ends = frame["window_end"].unique().to_numpy()
-            whole = ends[calendar.grain_starts(grain, calendar.grains_of(grain, ends)) == ends]
+        case Cumulate():
+            whole = _whole(frame["window_end"].unique().to_numpy(), kpi)
             return (pl.col("state") == "open") | ~pl.col("window_end").is_in(whole.tolist())
         case _:
             return pl.lit(False)
+
+
+def _each_unfinished(frame: pl.DataFrame, kpi: Kpi) -> list[bool]:
+    """What `_unfinished` says, row by row."""
+    match kpi.window:
+        case Tumble(grain=None):
+            return [False] * frame.height
+        case Tumble():
+            return [state == "open" for state in frame["state"].to_list()]
+        case Cumulate():
+            ends = frame["window_end"].to_numpy()
+            whole = np.isin(ends, _whole(np.unique(ends), kpi)).tolist()
+            return [state == "open" or not over for state, over in zip(frame["state"].to_list(), whole, strict=True)]
+        case _:
+            return [False] * frame.height
+
+
+def _whole(ends: Times, kpi: Kpi) -> Times:
+    """The ends of windows at which a grain ends."""
+    assert isinstance(kpi.window, Cumulate)
+    calendar, grain = LocalCalendar(kpi.calendar), kpi.window.grain
+    whole: Times = ends[calendar.grain_starts(grain, calendar.grains_of(grain, ends)) == ends]
+    return whole

@@ -26,6 +26,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from engine.event_time import NEVER
 from engine.event_time.zones import zone
 
 OTHER: Final = "__other__"
@@ -259,15 +260,20 @@ def utc_time(times: pl.Series) -> pl.Expr:
 
 def _texts_of(times: pl.Series, text: Callable[[int], str]) -> pl.Expr:
     """Many rows share few times, so each distinct one is written once."""
-    distinct = [time_us for time_us in times.unique().to_list() if time_us is not None]
-    texts = {time_us: text(time_us) for time_us in distinct if _EARLIEST_US <= time_us <= _LATEST_US}
-    if len(texts) == 1 and len(distinct) == 1 and not times.has_nulls():
-        return pl.lit(texts[distinct[0]])
-    return pl.lit(times).replace_strict(texts, default=None, return_dtype=pl.String)
+    values = (times.fill_null(NEVER) if times.null_count() else times).to_numpy()
+    if not len(values) or (values == values[0]).all():
+        return pl.lit(_text_of(int(values[0]), text) if len(values) else None, pl.String)
+    distinct, row = np.unique(values, return_inverse=True)
+    texts = [_text_of(time_us, text) for time_us in distinct.tolist()]
+    return pl.lit(pl.Series(texts, dtype=pl.String).gather(row))
+
+
+def _text_of(time_us: int, text: Callable[[int], str]) -> str | None:
+    return text(time_us) if _EARLIEST_US <= time_us <= _LATEST_US else None
 
 
 def _iso_or_none(time_us: int | None, timezone_name: str) -> str | None:
-    return None if time_us is None or not _EARLIEST_US <= time_us <= _LATEST_US else _iso(time_us, timezone_name)
+    return None if time_us is None else _text_of(time_us, lambda time_us: _iso(time_us, timezone_name))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -41,12 +41,6 @@ class States:
     def __getitem__(self, suffix: str) -> pl.Series:
         return self.frame[column(self.prefix, suffix)]
 
-    def joined(self, values: pl.DataFrame, name: str) -> pl.Series:
-        """Of ``values``, which have the ``keys``, the one of each row in their column ``name``; null where none is."""
-        rows = self.frame.select(self.keys)
-        found = rows.join(values, on=self.keys, how="left", nulls_equal=True, maintain_order="left")
-        return found[name].alias("value")
-
 
 class Aggregation(ABC):
     """One aggregation of one value type, with its parameters. Instances are immutable.

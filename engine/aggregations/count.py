@@ -26,7 +26,8 @@ class Count(Aggregation):
         return [pl.col(column(prefix, "n")).sum()]
 
     def result(self, states: States) -> pl.Series:
-        return states["n"].fill_null(0).cast(pl.String).alias("value")
+        n = states["n"]
+        return (n.fill_null(0) if n.null_count() else n).cast(pl.String).alias("value")
 
     def numeric(self, states: States) -> list[Fraction | None]:
         return [Fraction(n) for n in states["n"].fill_null(0).to_list()]

@@ -13,8 +13,8 @@ import polars as pl
 
 from engine.aggregations.base import ItemKind, States
 from engine.aggregations.hashing import value_hashes
-from engine.aggregations.registers import estimate, index_bits, registers
-from engine.aggregations.sketch import VALUE, Sketch, kept_values
+from engine.aggregations.registers import Integers, estimate, index_bits, registers
+from engine.aggregations.sketch import VALUE, Sketch, kept_values, owners
 from engine.catalog.model import FieldType, Metric
 
 DEFAULT_ACCURACY = Decimal("0.02")
@@ -60,21 +60,22 @@ class CountDistinct(Sketch):
         return _unique(pl.concat([marked.filter(~pl.col("_convert")).drop("_convert"), converted]), keys, True)
 
     def result(self, states: States) -> pl.Series:
-        items, keys = states.items, states.keys
+        items, rows = states.items, states.frame.height
         if items is None or not items.height:
-            return pl.repeat("0", states.frame.height, dtype=pl.String, eager=True).alias("value")
-        of_key = items.group_by(keys).agg(
-            pl.len().cast(pl.Int64).alias("_items"), pl.col("k").filter(pl.col("k") > 0).alias("_ranks")
-        )
-        distinct = [
-            self._estimate(ranks) if len(ranks) else exact
-            for exact, ranks in zip(of_key["_items"].to_list(), of_key["_ranks"], strict=True)
-        ]
-        counts = of_key.select(keys).with_columns(pl.Series("_distinct", distinct, dtype=pl.Int64))
-        return states.joined(counts, "_distinct").fill_null(0).cast(pl.String)
+            return pl.repeat("0", rows, dtype=pl.String, eager=True).alias("value")
+        row, k = owners(states), items["k"].to_numpy()
+        distinct = np.bincount(row[row >= 0], minlength=rows)
+        ranked = (k > 0) & (row >= 0)
+        if ranked.any():
+            order = np.argsort(row[ranked], kind="stable")
+            of, ranks = row[ranked][order], k[ranked][order]
+            first = np.flatnonzero(np.append(True, of[1:] != of[:-1]))
+            for at, of_one in zip(of[first].tolist(), np.split(ranks, first[1:]), strict=True):
+                distinct[at] = self._estimate(of_one)
+        return pl.Series("value", distinct).cast(pl.String)
 
-    def _estimate(self, ranks: pl.Series) -> int:
-        counts = np.bincount(ranks.to_numpy(), minlength=66 - self.bits)
+    def _estimate(self, ranks: Integers) -> int:
+        counts = np.bincount(ranks, minlength=66 - self.bits)
         counts[0] = (1 << self.bits) - len(ranks)
         return round(estimate(counts.tolist(), self.bits))
 

@@ -25,6 +25,7 @@ NARROW_DIGITS = 18
 DOUBLE_SHIFT = 40
 SPLIT = 62
 _TWO_62 = pl.lit(2**SPLIT, dtype=I128)
+_FEW = 64  # up to so many sums are quicker one by one
 _LIMIT = 2.0**120  # of a scaled double
 # one such value moves the hi lane (below 2^58 an event, so 2^98 for 2^40 events) to where no sum of valid ones gets
 _OUT_OF_RANGE = 2**100
@@ -108,7 +109,7 @@ class Exact:
     def text(self, states: States) -> pl.Series:
         """The sum of each row as text: decimals with exactly their scale's digits; null where ``n`` is 0."""
         frame, some = states.frame, pl.col(column(states.prefix, "n")) > 0
-        if self.kind != "number":
+        if self.kind != "number" and frame.height > _FEW:
             unscaled = self._in_one_lane(frame, states.prefix)
             if unscaled is not None:
                 return frame.select(pl.when(some).then(unscaled_text(unscaled, self.scale)).alias("value")).to_series()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import numpy as np
 import polars as pl
 
 from engine.aggregations.base import ItemKind, States
 from engine.aggregations.log_buckets import LogBuckets
 from engine.aggregations.numerals import rounded_double
-from engine.aggregations.sketch import VALUE, Sketch, kept_values
+from engine.aggregations.sketch import VALUE, Sketch, kept_values, owners
 from engine.catalog.model import FieldType, Metric
 
 DEFAULT_ACCURACY = Decimal("0.01")
@@ -46,20 +47,24 @@ class Percentile(Sketch):
         return frame.group_by([*keys, "item"]).agg(pl.col("k").sum())
 
     def result(self, states: States) -> pl.Series:
-        items, keys = states.items, states.keys
+        items, rows = states.items, states.frame.height
         if items is None or not items.height:
-            return pl.repeat(None, states.frame.height, dtype=pl.String, eager=True).alias("value")
-        numerator, denominator = (pl.lit(part, dtype=pl.Int128) for part in self.share.as_integer_ratio())
-        one = pl.lit(1, dtype=pl.Int128)
-        rank = (pl.col("k").sum().cast(pl.Int128) * numerator + denominator - one) // denominator
-        at = (
-            items.sort("item")
-            .group_by(keys)
-            .agg(pl.col("item").get((pl.col("k").cum_sum() < rank).sum().cast(pl.Int64)))
-        )
-        chosen = states.joined(at, "item")
-        middles = {item: self.buckets.middle(item) for item in chosen.drop_nulls().unique().to_list()}
-        texts = {item: None if middle is None else rounded_double(middle) for item, middle in middles.items()}
-        return chosen.replace_strict(
-            list(texts), pl.Series(list(texts.values()), dtype=pl.String), default=None, return_dtype=pl.String
-        )
+            return pl.repeat(None, rows, dtype=pl.String, eager=True).alias("value")
+        row = owners(states)
+        order = np.lexsort((items["item"].to_numpy(), row))
+        order = order[np.searchsorted(row[order], 0) :]
+        of, item = row[order], items["item"].to_numpy()[order]
+        upto = np.cumsum(items["k"].to_numpy()[order])
+        last = np.flatnonzero(np.append(of[1:] != of[:-1], True)) if len(of) else order
+        totals = np.diff(upto[last], prepend=0)
+        numerator, denominator = self.share.as_integer_ratio()
+        ranks = [max(1, -(-total * numerator // denominator)) for total in totals.tolist()]
+        at = np.searchsorted(upto, upto[last] - totals + np.array(ranks, dtype=np.int64))
+        texts: list[str | None] = [None] * rows
+        known: dict[int, str | None] = {}
+        for found, chosen in zip(of[last].tolist(), item[at].tolist(), strict=True):
+            if chosen not in known:
+                middle = self.buckets.middle(chosen)
+                known[chosen] = None if middle is None else rounded_double(middle)
+            texts[found] = known[chosen]
+        return pl.Series("value", texts, dtype=pl.String)

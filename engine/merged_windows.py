@@ -1,0 +1,363 @@
+"""Windows merged out of panes. All KPIs that look at a view say first what they will read, so that it is merged in one
+go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import polars as pl
+
+from engine.capping import cap_series
+from engine.event_time.rollups import cover
+from engine.event_time.zones import Times
+from engine.keyed_rows import Keys, Mask, put_together, sorted_by, stretches
+from engine.levels import Level, Sums, in_order, narrowed
+from engine.plan import Column, View
+from engine.segments import Segments
+
+KEYS: Final = ("w", "bucket", "h")
+_ITEMS: Final = {"w": pl.Int64(), "bucket": pl.Int64(), "h": pl.UInt64(), "item": pl.Int64(), "k": pl.Int64()}
+_ROWS_AT_ONCE: Final = 4_000_000
+_ROWS_TOGETHER: Final = 300_000  # beyond, KPIs are merged apart: each has columns of its own
+_ROWS_STANDING: Final = 300_000  # beyond, what stands still is not kept merged
+_FEW_READERS: Final = 4  # of a segment that changes all the time: its panes are read one by one
+
+# Which series a window is merged for: all of them, or those that changed in windows that are open, or closed.
+Scope = Literal["all", "open", "closed"]
+AskKey = tuple[bytes, bytes, tuple[str, ...]]
+
+
+class Merged:
+    """Windows merged: ``rows`` (w, bucket, h, states) in order, ``items`` by column id (w, bucket, h, item, k) in order
+    of w, ``progress`` by (w, bucket).
+    """
+
+    __slots__ = ("_counts", "_keys", "items", "progress", "rows")
+
+    def __init__(self, rows: pl.DataFrame, items: Mapping[str, pl.DataFrame], progress: Sums) -> None:
+        self.rows = rows
+        self.items = items
+        self.progress = progress
+        self._keys: Keys | None = None
+        self._counts: dict[str, Times] = {}
+
+    @property
+    def keys(self) -> Keys:
+        if self._keys is None:
+            self._keys = Keys.of(self.rows, KEYS)
+        return self._keys
+
+    def counts(self, column: Column) -> Times:
+        """The samples of each row."""
+        if column.id not in self._counts:
+            self._counts[column.id] = self.rows[column.samples].to_numpy()
+        return self._counts[column.id]
+
+
+class Ask:
+    """Windows [start, end), bounds in microseconds, and the columns to merge."""
+
+    __slots__ = ("columns", "ends_us", "key", "starts_us")
+
+    def __init__(self, starts_us: Times, ends_us: Times, columns: Sequence[Column]) -> None:
+        self.starts_us = starts_us
+        self.ends_us = ends_us
+        self.columns = columns
+        self.key: AskKey = (starts_us.tobytes(), ends_us.tobytes(), tuple(column.id for column in columns))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Windows:
+    """Windows as panes [start, end), numbered; ``wanted``: by sketch, the windows it is asked for."""
+
+    numbers: Times
+    starts: Times
+    ends: Times
+    columns: Sequence[Column]
+    wanted: Mapping[str, Times]
+
+    def part(self, which: slice) -> _Windows:
+        return _Windows(self.numbers[which], self.starts[which], self.ends[which], self.columns, self.wanted)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Standing:
+    """Open windows merged for all series, but for the segments where events come."""
+
+    asked: tuple[AskKey, ...]
+    without: frozenset[int]
+    merged: Merged
+
+
+@dataclass(slots=True)
+class MergedWindows:
+    """The windows of one view in one partition of partials that were asked for since the last publication."""
+
+    view: View
+    segments: Segments
+    _asked: dict[Scope, dict[AskKey, Ask]] = field(default_factory=dict)
+    _series: dict[Scope, list[Keys]] = field(default_factory=dict)
+    _found: dict[tuple[Scope, AskKey], Merged] = field(default_factory=dict)
+    _standing: _Standing | None = None
+    _asked_before: tuple[AskKey, ...] = ()  # of open windows
+    _moved: set[int] = field(default_factory=set)  # segments that changed since the last publication
+
+    # -- what is asked -------------------------------------------------------------------------------------------------
+
+    def ask(self, ask: Ask, scope: Scope, series: Keys | None = None) -> None:
+        """Say that `of` will be called. ``series`` (bucket, h) are those that it must hold at least; None: all."""
+        self._asked.setdefault(scope, {})[ask.key] = ask
+        if series is not None:
+            self._series.setdefault(scope, []).append(series)
+
+    def of(self, ask: Ask, scope: Scope) -> Merged:
+        """``w`` is the window's position. KPIs over the same windows get the same answer."""
+        key = ask.key
+        if (scope, key) not in self._found:
+            self._asked.setdefault(scope, {})[key] = ask
+            self._merge_scope(scope)
+        return self._found[scope, key]
+
+    def merge_asked(self) -> None:
+        for scope in list(self._asked):
+            self._merge_scope(scope)
+
+    def moved(self, segment: int) -> None:
+        """A segment changed."""
+        self._moved.add(segment)
+
+    def forget(self) -> None:
+        """Merge anew what is asked for from here on: panes may have changed."""
+        for kept in (self._asked, self._series, self._found):
+            kept.clear()
+
+    def dropped(self) -> None:
+        """Panes are gone."""
+        self._standing = None
+
+    # -- merging -------------------------------------------------------------------------------------------------------
+
+    def _merge_scope(self, scope: Scope) -> None:
+        asks = [ask for key, ask in self._asked.pop(scope).items() if (scope, key) not in self._found]
+        series = None if scope == "all" else put_together(self._series[scope]).sorted_once()[0]
+        if series is None and self._estimate(sum(len(ask.starts_us) for ask in asks)) > _ROWS_TOGETHER:
+            groups = [[ask] for ask in asks]
+        else:
+            groups = [asks] if asks else []
+        for group in groups:
+            self._merge_group(group, scope, series)
+
+    def _estimate(self, windows: int) -> int:
+        """About how many rows so many windows are merged out of."""
+        size = self.segments.size
+        held = sum(segment.rows.height for segment in self.segments.values())
+        return max(1, held // max(1, len(self.segments)) // size) * 3 * size * windows
+
+    def _merge_group(self, asks: Sequence[Ask], scope: Scope, series: Keys | None) -> None:
+        """The windows of several asks as one, then apart again."""
+        first = np.cumsum([0, *(len(ask.starts_us) for ask in asks)]).tolist()
+        windows = self._windows(asks, first)
+        asked = tuple(ask.key for ask in asks)
+        standing = self._standing_for(windows, asked) if scope == "open" else None
+        if series is not None:
+            merged = self._merge(windows, series, standing)
+        else:
+            merged = self._in_parts(windows)
+        if len(asks) == 1:
+            self._found[scope, asked[0]] = merged
+            return
+        rows, progress = _Cut(merged.rows), merged.progress
+        items = {id_: _Cut(frame) for id_, frame in merged.items.items()}
+        sums = np.searchsorted(progress.keys.columns[0], first).tolist()
+        for i, (key, ask) in enumerate(zip(asked, asks, strict=True)):
+            start, end = first[i], first[i + 1]
+            of = progress.take(slice(sums[i], sums[i + 1]))
+            self._found[scope, key] = Merged(
+                rows.part(start, end),
+                {column.id: items[column.id].part(start, end) for column in ask.columns if column.id in items},
+                Sums(Keys(of.keys.columns[0] - start, of.keys.columns[1]), of.stamps),
+            )
+
+    def _windows(self, asks: Sequence[Ask], first: Sequence[int]) -> _Windows:
+        used: dict[str, Column] = {}
+        wanted: dict[str, list[Times]] = {}
+        for start, end, ask in zip(first[:-1], first[1:], asks, strict=True):
+            for column in ask.columns:
+                used[column.id] = column
+                wanted.setdefault(column.id, []).append(np.arange(start, end, dtype=np.int64))
+        pane_us = self.view.pane_us
+        return _Windows(
+            np.arange(first[-1], dtype=np.int64),
+            np.concatenate([ask.starts_us for ask in asks]) // pane_us,
+            -(-np.concatenate([ask.ends_us for ask in asks]) // pane_us),
+            list(used.values()),
+            {id_: np.concatenate(of) for id_, of in wanted.items()},
+        )
+
+    def _in_parts(self, windows: _Windows) -> Merged:
+        """All series, of some windows at a time."""
+        step = max(1, _ROWS_AT_ONCE // self._estimate(1))
+        parts = [
+            self._merge(windows.part(slice(first, first + step)), None, None)
+            for first in range(0, max(1, len(windows.numbers)), step)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return Merged(
+            pl.concat([part.rows for part in parts]),
+            {id_: pl.concat([part.items[id_] for part in parts]) for id_ in parts[0].items},
+            Sums(
+                put_together([part.progress.keys for part in parts]),
+                np.concatenate([part.progress.stamps for part in parts]),
+            ),
+        )
+
+    def _standing_for(self, windows: _Windows, asked: tuple[AskKey, ...]) -> _Standing | None:
+        """What of these windows stands still, where the same were asked for before."""
+        known, moved = self._standing, frozenset(self._moved)
+        self._moved.clear()
+        again, self._asked_before = asked == self._asked_before, asked
+        if known is not None and known.asked == asked:
+            if moved <= known.without:
+                return known
+            moved |= known.without
+        self._standing = None
+        if again and self._estimate(len(windows.numbers)) <= _ROWS_STANDING:
+            without = moved | {max(self.segments, default=0)}
+            self._standing = _Standing(asked, without, self._merge(windows, None, None, without))
+        return self._standing
+
+    def _merge(
+        self,
+        windows: _Windows,
+        series: Keys | None,
+        standing: _Standing | None,
+        without: frozenset[int] = frozenset(),
+    ) -> Merged:
+        """Of all segments but those ``without``, or of what stands still and the others."""
+        states = {
+            f"{column.id}.{suffix}": dtype
+            for column in windows.columns
+            for suffix, dtype in column.aggregation.state.items()
+        }
+        sketches = [column for column in windows.columns if column.aggregation.items is not None]
+        rows: list[pl.DataFrame] = []
+        items: dict[str, list[pl.DataFrame]] = {column.id: [] for column in sketches}
+        sums: list[tuple[Keys, Times]] = []
+        only = standing.without if standing is not None else None
+        reading: list[Times] = []  # the window of each place that is read
+        if standing is not None:
+            rows.append(narrowed(standing.merged.rows, series))
+            for id_, found in items.items():
+                found.append(narrowed(standing.merged.items[id_], series))
+            sums.append((standing.merged.progress.keys, standing.merged.progress.stamps))
+        for w, at, level in self._levels(windows, without, only):
+            reading.append(w)
+            rows.append(level.read(w, at, states, series))
+            sums.append(level.read_stamps(w, at))
+            for column in sketches:
+                of = np.isin(w, windows.wanted[column.id])
+                read = level.read_items(column.id, w[of], at[of], series)
+                if read is not None:
+                    items[column.id].append(read)
+        once = standing is None and _distinct(reading)
+        merged = self._merged_rows(rows, states, windows.columns, once=once)
+        sketched = {
+            column.id: in_order(self._merged_items(items[column.id], column, once=once), "w") for column in sketches
+        }
+        if series is None:
+            capped, sketched = cap_series(
+                self.view.dimensions, windows.columns, merged, sketched, list(KEYS), ["w", "bucket"]
+            )
+            if capped is not merged:
+                merged = sorted_by(capped, KEYS)
+                sketched = {id_: in_order(frame, "w") for id_, frame in sketched.items()}
+        return Merged(merged, sketched, _added_up(sums))
+
+    def _merged_rows(
+        self, parts: Sequence[pl.DataFrame], states: Mapping[str, pl.DataType], columns: Sequence[Column], *, once: bool
+    ) -> pl.DataFrame:
+        """Rows of the same window and series merged into one, in order. ``once``: there are no two of the same."""
+        parts = [part for part in parts if part.height]
+        if not parts or any(name not in parts[0].columns for name in states):
+            empty = pl.DataFrame(schema={"w": pl.Int64(), "bucket": pl.Int64(), "h": pl.UInt64(), **states})
+            parts = [empty, *parts]
+        rows = pl.concat(parts, how="diagonal") if len(parts) > 1 else parts[0]
+        if not once or any(column.null_count() for column in rows.get_columns()):
+            rows = rows.group_by(KEYS).agg(*self._merges(columns))
+        return sorted_by(rows, KEYS)
+
+    def _merged_items(self, parts: Sequence[pl.DataFrame], column: Column, *, once: bool) -> pl.DataFrame:
+        parts = [part for part in parts if part.height]
+        if not parts:
+            return pl.DataFrame(schema=_ITEMS)
+        items = pl.concat(parts, how="diagonal") if len(parts) > 1 else parts[0]
+        return items if once else column.aggregation.merge_items(items, list(KEYS))
+
+    def _merges(self, columns: Sequence[Column]) -> list[pl.Expr]:
+        return [merge for column in columns for merge in column.aggregation.merge(column.id)]
+
+    def _levels(
+        self, windows: _Windows, without: frozenset[int], only: frozenset[int] | None
+    ) -> Iterator[tuple[Times, Times, Level]]:
+        """The panes and whole segments that make the windows up: pairs of a window and a place, in order of windows,
+        and where the places are.
+        """
+        size = self.segments.size
+        numbers = (self.segments.keys() & only) if only is not None else (self.segments.keys() - without)
+        have = np.array(sorted(numbers), dtype=np.int64)
+        found = cover(windows.starts, windows.ends, (size,) if size > 1 else ())
+        w, whole = windows.numbers[found.window], found.level == 1
+        segment = np.where(whole, found.coarse, found.coarse // size)
+        held = np.isin(segment, have)
+        w, whole, segment, at = w[held], whole[held], segment[held], found.coarse[held]
+        by_pane = whole & self._read_by_pane(segment, whole, only is not None)
+        if by_pane.any():
+            pane, pair = stretches(at[by_pane] * size, np.full(int(by_pane.sum()), size, dtype=np.int64))
+            rest = ~by_pane
+            w = np.concatenate((w[rest], w[by_pane][pair]))
+            segment = np.concatenate((segment[rest], segment[by_pane][pair]))
+            at, whole = np.concatenate((at[rest], pane)), np.concatenate((whole[rest], np.zeros(len(pane), np.bool_)))
+        for of, levels_of in ((~whole, self.segments.fine), (whole, self.segments.coarse)):
+            if of.any():
+                yield w[of], at[of], levels_of(np.unique(segment[of]).tolist())
+
+    def _read_by_pane(self, segment: Times, whole: Mask, changing: bool) -> Mask:
+        """Segments are not merged as a whole for a few windows only, and not anew after every event."""
+        numbers, readers = np.unique(segment[whole], return_counts=True)
+        apart = [
+            number
+            for number, count in zip(numbers.tolist(), readers.tolist(), strict=True)
+            if self.segments[number].coarse is None and (changing or count <= _FEW_READERS)
+        ]
+        return np.isin(segment, apart)
+
+
+class _Cut:
+    """A frame in order of ``w``, to be cut by window."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+        self._w = frame["w"].to_numpy()
+
+    def part(self, start: int, end: int) -> pl.DataFrame:
+        """The rows of windows [start, end), which are numbered from 0 then."""
+        first, last = np.searchsorted(self._w, [start, end]).tolist()
+        part = self._frame[first:last]
+        return part.replace_column(0, pl.Series("w", self._w[first:last] - start)) if start else part
+
+
+def _added_up(sums: Sequence[tuple[Keys, Times]]) -> Sums:
+    if not sums:
+        none = np.empty(0, dtype=np.int64)
+        return Sums(Keys(none, none), none)
+    return Sums.of(put_together([keys for keys, _ in sums]), np.concatenate([stamps for _, stamps in sums]))
+
+
+def _distinct(windows: Sequence[Times]) -> bool:
+    together = np.concatenate(windows) if windows else np.empty(0, dtype=np.int64)
+    return len(np.unique(together)) == len(together)
