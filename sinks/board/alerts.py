@@ -9,6 +9,7 @@ from starlette.responses import Response
 from sinks.board.answers import answer, encode
 from sinks.board.mirror import Mirror
 from sinks.board.problems import not_known
+from sinks.board.queries import dimensions_of
 from sinks.board.shapes import Alerts
 from sinks.names import ALERTS_PATH
 from sinks.redis import reading
@@ -19,6 +20,7 @@ def alert_routes(mirror: Mirror) -> APIRouter:
 
     @router.get(ALERTS_PATH, summary="Alerts that are pending or firing", responses={200: {"model": Alerts}})
     async def alerts(request: Request) -> Response:
+        dimensions_of(request)
         return answer(request, encode({"alerts": await active_alerts(mirror)}))
 
     return router

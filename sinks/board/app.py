@@ -73,18 +73,24 @@ def build_app(board: Board, parts: Sequence[Part] = ()) -> ASGIApp:
         redoc_url=None,
         redirect_slashes=False,
     )
-    tell_problems(app)
     board.metrics.watch(board.mirror, board.streams)
-    reading = [Depends(board.access.requires(READ))]
-    app.include_router(_health(board.mirror))
-    app.include_router(_metrics(board.metrics), dependencies=reading)
-    app.include_router(catalog_routes(board.facts, board.mirror), dependencies=reading)
-    app.include_router(value_routes(board.mirror, board.streams), dependencies=reading)
-    app.include_router(alert_routes(board.mirror), dependencies=reading)
-    app.include_router(session_routes(board.access, board.rates, loopback=board.loopback))
-    for part in parts:
-        app.include_router(part.router)
-    app.include_router(page_router())
+    guarded = [
+        _metrics(board.metrics),
+        catalog_routes(board.facts, board.mirror),
+        value_routes(board.mirror, board.streams),
+        alert_routes(board.mirror),
+    ]
+    others = [
+        _health(board.mirror),
+        session_routes(board.access, board.rates, loopback=board.loopback),
+        *(part.router for part in parts),
+        page_router(),
+    ]
+    for router in guarded:
+        app.include_router(router, dependencies=[Depends(board.access.requires(READ))])
+    for router in others:
+        app.include_router(router)
+    tell_problems(app, [*guarded, *others])
     describe(app)
     gate = Gate(app, board.access, board.limits, board.rates, board.metrics, board.origins)
     if not board.origins:

@@ -13,11 +13,12 @@ from sinks.board.alerts import active_alerts
 from sinks.board.answers import answer, encode, next_link
 from sinks.board.facts import CatalogFacts
 from sinks.board.mirror import Mirror
-from sinks.board.problems import ProblemError, wrong_query
-from sinks.board.values import KpiName
+from sinks.board.problems import ProblemError
+from sinks.board.queries import KpiName, dimensions_of
 from sinks.names import CATALOG_PATH, FINDINGS_PATH, KPI_PATH, KPIS_PATH
 
-_MOST_KPIS: Final = 1_000
+_MOST_KPIS: Final = 1_000  # on a page
+_MOST_KPIS_EVER: Final = 1_000_000
 
 
 def catalog_routes(facts: CatalogFacts, mirror: Mirror) -> APIRouter:
@@ -32,6 +33,7 @@ def catalog_routes(facts: CatalogFacts, mirror: Mirror) -> APIRouter:
         responses={200: {"model": shapes.Catalog}},
     )
     async def catalog(request: Request) -> Response:
+        dimensions_of(request)
         return answer(request, encode(facts.about()))
 
     @router.get(KPIS_PATH, summary="The KPIs, in the order of the catalog", responses={200: {"model": shapes.Kpis}})
@@ -42,21 +44,20 @@ def catalog_routes(facts: CatalogFacts, mirror: Mirror) -> APIRouter:
         category: str | None = None,
         indicator: str | None = None,
         limit: Annotated[int, Query(ge=1, le=_MOST_KPIS)] = 100,
-        cursor: Annotated[str | None, Query(description="Where to go on: `next` of the page before.")] = None,
+        cursor: Annotated[
+            int | None, Query(ge=0, le=_MOST_KPIS_EVER, description="Where to go on: `next` of the page before.")
+        ] = None,
     ) -> Response:
+        dimensions_of(request)
         asked = {"goal": goal, "owner": owner, "category": category, "indicator": indicator}
         found = [
             name
             for name, kpi in facts.catalog.kpis.items()
             if all(text is None or getattr(kpi, key) == text for key, text in asked.items())
         ]
-        start = 0
-        if cursor is not None:
-            if cursor not in found:
-                raise wrong_query("cursor", "is not one that a page before gave")
-            start = found.index(cursor) + 1
+        start = cursor or 0
         page = found[start : start + limit]
-        next_ = page[-1] if start + limit < len(found) else None
+        next_ = str(start + limit) if start + limit < len(found) else None
         now = datetime.now(UTC)
         body = encode({"kpis": [facts.listed(name, series(name), now) for name in page], "next": next_})
         return answer(request, body, headers=next_link(request, next_))
@@ -69,6 +70,7 @@ def catalog_routes(facts: CatalogFacts, mirror: Mirror) -> APIRouter:
     async def kpi(request: Request, kpi: KpiName) -> Response:
         if kpi not in facts.kpis:
             raise ProblemError(404, f"there is no KPI {kpi!r}; {KPIS_PATH} lists them")
+        dimensions_of(request)
         try:
             active = [alert for alert in await active_alerts(mirror) if alert.get("kpi") == kpi]
         except ProblemError:  # the rest is known all the same
@@ -77,6 +79,7 @@ def catalog_routes(facts: CatalogFacts, mirror: Mirror) -> APIRouter:
 
     @router.get(FINDINGS_PATH, summary="Advice on the catalog", responses={200: {"model": shapes.Findings}})
     async def findings(request: Request) -> Response:
+        dimensions_of(request)
         return answer(request, encode(facts.findings(datetime.now(UTC))))
 
     return router

@@ -118,11 +118,14 @@ def _window(window: Window) -> Mapping[str, object]:
 
 
 def _objective(objective: Objective) -> Object:
-    told: Object = {"op": objective.op, "value": objective.value}
-    if objective.upper is not None:
-        told["upper"] = objective.upper
-    told |= {"where": objective.where, "valid_from": objective.valid_from, "warn_within": objective.warn_within}
-    return told
+    return {
+        "op": objective.op,
+        "value": objective.value,
+        "upper": objective.upper,
+        "where": objective.where,
+        "valid_from": objective.valid_from,
+        "warn_within": objective.warn_within,
+    }
 
 
 def _review(review: Review, today: date) -> Object:

@@ -8,7 +8,6 @@ read again. While Redis is away the last known values stay, and `Mirror.problem`
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Iterable, Sequence
@@ -23,7 +22,7 @@ from sinks.board.changes import Changes
 from sinks.board.current import CurrentValues, Head, read_head
 from sinks.errors import SinkError
 from sinks.redis import reading
-from sinks.redis.connection import RedisAddress, connect, sink_error
+from sinks.redis.connection import RedisAddress, connect, end, sink_error
 from sinks.redis.reading import Update
 
 FIRST_PAUSE_S: Final = 0.1
@@ -91,10 +90,8 @@ class Mirror:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.task.cancel()
         try:
-            with contextlib.suppress(asyncio.CancelledError):
-                await self.task
+            await end(self.task)
         finally:
             await self._redis.aclose()
 
@@ -152,15 +149,23 @@ class Mirror:
         self.changes.replaced(kpi, 0 if first else max(ms, self.changes.told_ms))
 
     async def _recent(self) -> None:
-        """The last changes before the start, for clients of a process that ended."""
+        """The last changes before the start, for clients of a process that ended.
+
+        Of a stream with fewer nobody knows whether it began anew after Redis lost it: those clients get a snapshot.
+        """
         found: list[tuple[str, Update]] = []
         complete_since_ms = 0
+        short: list[str] = []
         for kpi, position in self._positions.items():
             updates = await reading.changes_before(self._redis, self.name, kpi, position, _AT_ONCE)
             if len(updates) == _AT_ONCE:
                 complete_since_ms = max(complete_since_ms, updates[0].at[0] + 1)
+            else:
+                short.append(kpi)
             found += [(kpi, update) for update in updates]
         self._record(found)
+        for kpi in short:
+            self.changes.replaced(kpi, self.changes.told_ms)
         self.changes.complete_since_ms = max(self.changes.complete_since_ms, complete_since_ms)
 
     async def _follow(self) -> None:

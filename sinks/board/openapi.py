@@ -19,7 +19,11 @@ _ANYWHERE: Final = {
     "503": "Not known at the moment.",
 }
 _WITH_RIGHT: Final = {"401": "No token, or one that is not known.", "403": "The token does not permit this."}
-_WITH_BODY: Final = {"408": "The body did not come to its end.", "413": "The body is too large."}
+_WITH_BODY: Final = {
+    "408": "The body did not come to its end.",
+    "413": "The body is too large.",
+    "415": "Of another kind.",
+}
 _SECURITY: Final[list[dict[str, list[str]]]] = [{"token": []}, {"session": []}]
 _SCHEMES: Final = {
     "token": {"type": "http", "scheme": "bearer", "description": "From `streamgauge token make`."},

@@ -7,10 +7,12 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import Scope
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -113,8 +115,14 @@ def not_known(detail: str) -> ProblemError:
     return ProblemError(503, detail, headers={"Retry-After": "2"})
 
 
-def tell_problems(app: FastAPI) -> None:
-    """All errors of the app's routes come as problem documents."""
+def tell_problems(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    """All errors of the app's routes come as problem documents. ``routers`` are those that it is made of."""
+
+    def offered(request: Request) -> str:
+        """The methods of all routes of a path: a route that does not match knows its own alone."""
+        routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+        matching = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+        return ", ".join(sorted({method for route in matching for method in route.methods or ()}))
 
     @app.exception_handler(ProblemError)
     async def problem(request: Request, error: ProblemError) -> Response:
@@ -123,7 +131,8 @@ def tell_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         detail = None if error.detail == HTTPStatus(error.status_code).phrase else error.detail
-        return ProblemError(error.status_code, detail, headers=error.headers).response(request.scope)
+        headers = {**(error.headers or {}), "Allow": offered(request)} if error.status_code == 405 else error.headers
+        return ProblemError(error.status_code, detail, headers=headers).response(request.scope)
 
     @app.exception_handler(RequestValidationError)
     async def wrong(request: Request, error: RequestValidationError) -> Response:

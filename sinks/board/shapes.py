@@ -94,7 +94,7 @@ class Offset(_Shape):
 class Objective(_Shape):
     op: Literal["gte", "lte", "between"]
     value: float
-    upper: float | None = Field(None, description="Of `between` only.")
+    upper: float | None = Field(description="Of `between` only.")
     where: dict[str, str]
     valid_from: str | None
     warn_within: float

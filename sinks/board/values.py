@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from redis.exceptions import RedisError
 from starlette.responses import Response
 
@@ -18,59 +16,58 @@ from sinks.board.answers import answer, encode, etag_of, next_link
 from sinks.board.current import CurrentValues, Head
 from sinks.board.mirror import Mirror
 from sinks.board.problems import ProblemError, not_known, wrong_query
+from sinks.board.queries import DIMENSIONS, Cursor, KpiName, after, cursor_after, dimensions_of
 from sinks.board.streaming import StreamResponse, Streams, Wanted
 from sinks.names import HISTORY_PATH, STREAM_PATH, TOP_PATH, VALUES_PATH
 from sinks.redis import reading
 
 MOST_VALUES: Final = 10_000
 _CACHED_BYTES: Final = 8 * 2**20  # of a KPI, of its present version
+_EACH_BYTES: Final = 1_000  # of an answer, beside its body
 
-KpiName = Annotated[str, Path(description="A KPI of the catalog.")]
-_DIMENSIONS: Final[dict[str, Any]] = {
-    "parameters": [
-        {
-            "name": "dimensions",
-            "in": "query",
-            "description": "Any dimension of the KPI: only series with this value, as region=EU.",
-            "style": "form",
-            "explode": True,
-            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
-        }
-    ]
-}
-Cursor = Annotated[str | None, Query(description="Where to go on: `next` of the page before.")]
+
+class Body(NamedTuple):
+    json: bytes
+    etag: str
+    next: str | None  # cursor of the next page
 
 
 class ValueAnswers:
-    """Bodies of pages of values, made once for each version of a KPI."""
+    """Bodies of answers, made once for each version of a KPI."""
 
     def __init__(self) -> None:
-        self._made: dict[str, tuple[int, int, dict[object, tuple[bytes, str, str | None]]]] = {}
+        self._made: dict[str, tuple[int, int, dict[object, Body]]] = {}
 
-    def page(
-        self, values: CurrentValues, where: Mapping[str, str], limit: int, after: str | None
-    ) -> tuple[bytes, str, str | None]:
-        """Body, ETag and the cursor of the next page."""
+    def page(self, values: CurrentValues, where: Mapping[str, str], limit: int, after: str | None) -> Body:
+        def made() -> Body:
+            heads, last = values.page(where, limit, after)
+            cursor = None if last is None else cursor_after(last)
+            return _body(values, heads, b',"next":' + encode(cursor), cursor)
+
+        return self._once(values, (tuple(sorted(where.items())), limit, after), made)
+
+    def top(self, values: CurrentValues, n: int, *, lowest: bool) -> Body:
+        return self._once(values, (n, lowest), lambda: _body(values, values.top(n, lowest=lowest)))
+
+    def _once(self, values: CurrentValues, key: object, make: Callable[[], Body]) -> Body:
         name = values.facts.name
         version, size, bodies = self._made.get(name, (-1, 0, {}))
         if version != values.version:
             version, size, bodies = values.version, 0, {}
-        key = (tuple(sorted(where.items())), limit, after)
         found = bodies.get(key)
         if found is None:
-            heads, last = values.page(where, limit, after)
-            cursor = None if last is None else _cursor(last)
-            body = values_body(name, heads, b',"next":' + encode(cursor))
-            found = body, etag_of(body), cursor
-            if size + len(body) <= _CACHED_BYTES:
+            found = make()
+            if size + len(found.json) + _EACH_BYTES <= _CACHED_BYTES:
                 bodies[key] = found
-                size += len(body)
+                size += len(found.json) + _EACH_BYTES
         self._made[name] = version, size, bodies
         return found
 
 
-def values_body(kpi: str, heads: Iterable[Head], rest: bytes = b"") -> bytes:
-    return b'{"kpi":%b,"values":[%b]%b}' % (encode(kpi), b",".join(head.json for head in heads), rest)
+def _body(values: CurrentValues, heads: Iterable[Head], rest: bytes = b"", cursor: str | None = None) -> Body:
+    jsons = b",".join(head.json for head in heads)
+    json = b'{"kpi":%b,"values":[%b]%b}' % (encode(values.facts.name), jsons, rest)
+    return Body(json, etag_of(json), cursor)
 
 
 def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
@@ -89,11 +86,15 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
             raise not_known(f"the values of {kpi} have not been read from Redis yet: {mirror.problem}")
         return values
 
+    def age() -> dict[str, str]:
+        """While Redis is away: how old what is known is."""
+        return {} if mirror.connected else {"Age": str(mirror.lag_ms // 1000)}
+
     @router.get(
         VALUES_PATH,
         summary="Current values of a KPI's series, in the order of their dimensions",
         responses={200: {"model": shapes.Values}},
-        openapi_extra=_DIMENSIONS,
+        openapi_extra=DIMENSIONS,
     )
     async def current(
         request: Request,
@@ -102,9 +103,9 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
         cursor: Cursor = None,
     ) -> Response:
         values = loaded(kpi)
-        where = dimensions_of(request, values.dimensions, {"limit", "cursor"})
-        body, etag, next_ = answers.page(values, where, limit, None if cursor is None else _after(cursor))
-        return answer(request, body, etag, next_link(request, next_))
+        where = dimensions_of(request, values.dimensions)
+        found = answers.page(values, where, limit, None if cursor is None else after(cursor))
+        return answer(request, found.json, found.etag, {**next_link(request, found.next), **age()})
 
     @router.get(
         TOP_PATH,
@@ -118,14 +119,15 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
         lowest: bool = False,
     ) -> Response:
         values = loaded(kpi)
-        dimensions_of(request, (), {"n", "lowest"})
-        return answer(request, values_body(kpi, values.top(n, lowest=lowest)))
+        dimensions_of(request)
+        found = answers.top(values, n, lowest=lowest)
+        return answer(request, found.json, found.etag, age())
 
     @router.get(
         HISTORY_PATH,
         summary="The values of a series' past windows, by their ends",
         responses={200: {"model": shapes.History}},
-        openapi_extra=_DIMENSIONS,
+        openapi_extra=DIMENSIONS,
     )
     async def history(
         request: Request,
@@ -137,7 +139,7 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
         for name, moment in (("from", from_), ("to", to)):
             if moment is not None and moment.tzinfo is None:
                 raise wrong_query(name, "write a time with its offset, as 2026-11-23T00:00:00Z")
-        where = dimensions_of(request, values.dimensions, {"from", "to"})
+        where = dimensions_of(request, values.dimensions)
         if missing := [name for name in values.dimensions if name not in where]:
             raise wrong_query(missing[0], f"history is of one series: give a value of {', '.join(missing)}")
         dims = dims_text(values.dimensions, [where[name] for name in values.dimensions])
@@ -153,7 +155,7 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
         summary="Values as they change, as server-sent events",
         status_code=200,
         response_class=StreamResponse,
-        openapi_extra=_DIMENSIONS,
+        openapi_extra=DIMENSIONS,
     )
     async def stream(
         request: Request,
@@ -163,7 +165,7 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
     ) -> Response:
         named = {name: known(name) for name in dict.fromkeys(kpi or mirror.kpis)}
         offered = set.union(*(set(values.dimensions) for values in named.values()), set())
-        where = dimensions_of(request, tuple(sorted(offered)), {"kpi", "last_event_id"})
+        where = dimensions_of(request, tuple(sorted(offered)))
         wanted = frozenset(name for name, values in named.items() if where.keys() <= set(values.dimensions))
         if not wanted or (kpi and len(wanted) < len(named)):
             raise wrong_query(next(iter(where)), "not all of these KPIs are grouped by it")
@@ -173,29 +175,3 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
         return StreamResponse(streams, asked, resumed or last_event_id, request.state.caller)
 
     return router
-
-
-def dimensions_of(request: Request, dimensions: tuple[str, ...], others: set[str]) -> dict[str, str]:
-    """The dimension values that a query asks for: everything in it but the parameters of the route."""
-    where: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        if name in others:
-            continue
-        if name not in dimensions:
-            offered = ", ".join((*dimensions, *sorted(others)))
-            raise wrong_query(name, f"is neither a dimension of the KPI nor a parameter; there is {offered}")
-        if name in where:
-            raise wrong_query(name, "is given twice")
-        where[name] = value
-    return where
-
-
-def _cursor(dims: str) -> str:
-    return base64.urlsafe_b64encode(dims.encode()).decode().rstrip("=")
-
-
-def _after(cursor: str) -> str:
-    try:
-        return base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-    except (binascii.Error, ValueError) as error:
-        raise wrong_query("cursor", "is not one that a page before gave") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -52,6 +53,18 @@ def connect(address: RedisAddress, *, blocking_reads: bool = False) -> Redis:
         given |= {"ssl_ca_certs": address.ca_file, "ssl_certfile": address.cert_file, "ssl_keyfile": address.key_file}
     options |= {name: text for name, text in given.items() if text}
     return Redis.from_url(address.url, **options)
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task that uses a client, and wait until it has ended. Raises what it raised.
+
+    redis-py writes with asyncio.wait_for, which before Python 3.12 may lose a cancellation.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.1)
+    if not task.cancelled():
+        await task
 
 
 def sink_error(address: RedisAddress, error: RedisError | OSError) -> SinkError:

@@ -7,7 +7,6 @@ most `MAX_PAUSE_S`; after an outage the current values of all series go first, s
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from engine.values import KpiFacts, ValueRows
 from sinks.errors import SinkError
 from sinks.names import redis_key
 from sinks.newest import NewestValues
-from sinks.redis.connection import RedisAddress, connect, sink_error
+from sinks.redis.connection import RedisAddress, connect, end, sink_error
 from sinks.redis.pending import Pending
 from sinks.redis.refill import Messages, by_series
 from sinks.redis.rows import arguments, keys, payloads, refill_arguments
@@ -142,9 +141,7 @@ class RedisSink:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
         await self._redis.aclose()
 
     async def drained(self, timeout_s: float) -> bool:

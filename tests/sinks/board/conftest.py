@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from engine.plan import plan_catalog
 from engine.values import KpiFacts, ValueRows
 from sinks.board.access import Access
 from sinks.board.facts import Told
+from sinks.board.tokens import make_token
 from sinks.redis.connection import RedisAddress
 from sinks.redis.sink import Limits as SinkLimits
 from sinks.redis.sink import RedisSink
@@ -67,7 +69,83 @@ class Served:
         return found
 
 
-Serve = Callable[..., AbstractAsyncContextManager[Served]]
+@dataclass(frozen=True)
+class Sent:
+    """One server-sent event. ``data`` is its text; ``id`` the last id up to it."""
+
+    event: str
+    data: str
+    id: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.data)
+
+
+class Stream:
+    """An open event stream."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._lines = response.aiter_lines()
+        self.last_id = ""
+
+    async def next(self, *kinds: str) -> Sent:
+        """The next event of these kinds (of any where there are none); those between are passed over."""
+        event, data = "", []
+        async with asyncio.timeout(20):
+            async for line in self._lines:
+                name, _, text = line.partition(": ")
+                if name == "event":
+                    event = text
+                elif name == "data":
+                    data.append(text)
+                elif name == "id":
+                    self.last_id = text
+                elif not line and event:
+                    sent = Sent(event, "\n".join(data), self.last_id)
+                    if not kinds or event in kinds:
+                        return sent
+                    event, data = "", []
+        raise EOFError("the stream has ended")
+
+    async def until_ended(self) -> None:
+        async with asyncio.timeout(20):
+            async for _ in self._lines:
+                pass
+
+
+@contextlib.asynccontextmanager
+async def streaming(served: Served, path: str = "/api/v1/stream", **headers: str) -> AsyncIterator[Stream]:
+    async with served.client.stream(
+        "GET", path, headers={name.replace("_", "-"): text for name, text in headers.items()}
+    ) as response:
+        assert response.status_code == 200, await response.aread()
+        yield Stream(response)
+
+
+@dataclass
+class Tokens:
+    """A tokens file, and the tokens that are in it, by name."""
+
+    path: Path
+    made: dict[str, str]
+
+    def make(self, name: str, *rights: str) -> str:
+        self.made[name] = make_token(self.path, name, rights, date(2026, 11, 25))
+        return self.made[name]
+
+    def bearer(self, name: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.made[name]}"}
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Tokens:
+    """wall may read, shop may send orders."""
+    found = Tokens(tmp_path / "tokens.json", {})
+    found.make("wall", "read")
+    found.make("shop", "send:orders")
+    return found
 
 
 @contextlib.asynccontextmanager
