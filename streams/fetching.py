@@ -10,7 +10,7 @@ below the position asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,12 +21,11 @@ import numpy.typing as npt
 from aiokafka import conn
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord
 
 from engine.decoding.batch import Batch
 from streams.receiving import Connection
-from streams.record_format import Headers, is_whole, lenient_records, slices
+from streams.record_format import Headers, is_whole, lenient_records, record_batch, slices
 
 T = TypeVar("T")
 Int64s = npt.NDArray[np.int64]
@@ -90,19 +89,33 @@ def _partition_records(*arguments: Any) -> Any:
 
 
 class _KeptRecords:
-    """`MemoryRecords` that keep the bytes they were made of, for a second look at a few records."""
+    """`MemoryRecords` that do not copy what they are made of, and keep it for a second look at a few records."""
 
     def __init__(self, raw: bytes | memoryview) -> None:
-        self.raw = bytes(raw)
-        records = MemoryRecords(self.raw)
-        self.has_next, self.next_batch, self.size_in_bytes = records.has_next, records.next_batch, records.size_in_bytes
+        self.batches = slices(raw)
+        self._size = len(raw)
+        self._number = 0
+
+    def has_next(self) -> bool:
+        return self._number < len(self.batches)
+
+    def next_batch(self) -> Any:
+        """None behind the last one."""
+        if not self.has_next():
+            return None
+        batch = self.batches[self._number]
+        self._number += 1
+        return record_batch(batch)
+
+    def size_in_bytes(self) -> int:
+        return self._size
 
 
 class _BatchedRecords(_Original):
     """The record batches of one fetched partition that count, as one `ConsumerRecord`."""
 
     def _unpack_records(self) -> Iterator[ConsumerRecord[None, Any]]:
-        kept = _Kept(self._records.raw, self.next_fetch_offset)
+        kept = _Kept(self._records.batches, self.next_fetch_offset)
         content, newest = self._collect(kept)
         if content is not None:
             tp, end = self._tp, self.next_fetch_offset
@@ -116,7 +129,7 @@ class _BatchedRecords(_Original):
     def _counting(self) -> Iterator[tuple[int, Any]]:
         """(number, record batch) of those whose records count, in order; moves the position behind each."""
         number = -1
-        parts = slices(self._records.raw) if self._check_crcs else []
+        parts = self._records.batches
         while self._records.has_next():
             batch = self._records.next_batch()
             number += 1
@@ -192,10 +205,10 @@ Fields = tuple[int, int, bytes | None, bytes | None, Headers]  # offset, timesta
 class _Kept:
     """The raw record batches behind a `Fetched`: what is seldom needed is read when somebody asks."""
 
-    def __init__(self, raw: bytes, asked: int) -> None:
+    def __init__(self, batches: Sequence[memoryview], asked: int) -> None:
         self.asked = asked
         self.numbers: list[int] = []  # of the record batches that count
-        self._raw = raw
+        self._batches = batches
         self._fields: dict[int, list[Fields]] = {}
 
     def headers(self, index: int) -> Headers:
@@ -213,7 +226,7 @@ class _Kept:
             try:
                 found = [(r.offset, r.timestamp, r.key, r.value, r.headers) for r in self._batch(number)]
             except UnicodeDecodeError:
-                found = list(lenient_records(self._slices[number]))
+                found = list(lenient_records(self._batches[number]))
             known = self._fields[number] = [field for field in found if field[0] >= self.asked]
         return known
 
@@ -221,10 +234,6 @@ class _Kept:
     def _all(self) -> list[Fields]:
         return [field for number in self.numbers for field in self.fields(number)]
 
-    @cached_property
-    def _slices(self) -> list[memoryview]:
-        return slices(self._raw)
-
     def _batch(self, number: int) -> Iterable[Any]:
-        records: Iterable[Any] = MemoryRecords(bytes(self._slices[number])).next_batch()
+        records: Iterable[Any] = record_batch(self._batches[number])
         return records

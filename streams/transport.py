@@ -125,6 +125,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
 
+    async def on_start(self) -> None:
+        await super().on_start()
+        self._ensure_consumer()._fetcher.error_future.add_done_callback(self._fetching_ended)
+
+    def _fetching_ended(self, fetching: asyncio.Task[None]) -> None:
+        """aiokafka tells nobody that its fetching failed: whoever waits for records would wait for ever."""
+        if not fetching.cancelled() and (error := fetching.exception()) is not None:
+            self._crashing = asyncio.ensure_future(self.crash(error))
+
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         committed: bool = await self.call_thread(self._commit_offsets, offsets)
         return committed

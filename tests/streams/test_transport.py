@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.consumer import fetcher
 from faust.types import TP
 
 from engine.decoding.batch import Batch
@@ -205,3 +206,21 @@ async def test_other_consumers_in_the_process_are_as_always(
     Reader(settings, topic)
     await fill(writer, topic, count=3, partitions=1)
     assert [record.value for record in await read_all(kafka, topic)] == [b"0", b"1", b"2"]
+
+
+async def test_the_app_crashes_when_answers_cannot_be_read_for_a_reason_nobody_expected(
+    settings: KafkaSettings, make_topic: MakeTopic, writer: BulkWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = await make_topic(partitions=1)
+    await fill(writer, topic, count=1, partitions=1)
+
+    def unreadable(raw: bytes) -> None:
+        raise ArithmeticError("nobody expected this")
+
+    async with reading(settings, topic) as reader:
+        monkeypatch.setattr(fetcher, "MemoryRecords", unreadable)
+        await fill(writer, topic, count=1, partitions=1)
+        async with asyncio.timeout(30):
+            while not reader.app.crashed:
+                await asyncio.sleep(0.01)
+        assert "data retrieval" in str(reader.app.crash_reason)
