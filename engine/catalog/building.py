@@ -14,6 +14,8 @@ from engine.catalog.model import (
     Goal,
     Hop,
     Kpi,
+    Lint,
+    LintIgnore,
     Metric,
     Objective,
     Review,
@@ -39,10 +41,16 @@ def calendar_of(defaults: Read | None) -> Calendar:
     )
 
 
+def lint(read: Read | None) -> Lint:
+    """What stands under the key ``lint`` of a thing, as far as it can be read."""
+    ignores = read.get("ignore", ()) if read is not None else ()
+    return Lint(tuple(LintIgnore(one["rule"], one["reason"]) for one in ignores if one.complete))
+
+
 def goal(name: str, read: Read) -> Goal | None:
     if not read.complete:
         return None
-    return Goal(name, read["title"], read.get("owner"), read.get("description"))
+    return Goal(name, read["title"], read.get("owner"), read.get("description"), lint(read.get("lint")))
 
 
 def source(name: str, read: Read, draft: Draft, default_lateness_us: int) -> Source | None:
@@ -73,6 +81,7 @@ def source(name: str, read: Read, draft: Draft, default_lateness_us: int) -> Sou
         watermark=watermark,
         allowed_lateness_us=lateness_us,
         fields=fields,
+        lint=lint(read.get("lint")),
     )
 
 
@@ -101,7 +110,7 @@ def _watermark(read: Read | None, lateness_us: int) -> Watermark:
 def metric(name: str, read: Read) -> Metric | None:
     if not read.complete:
         return None
-    return Metric(name=name, **{key: value for key, value in read.values.items()})
+    return Metric(name=name, **{**read.values, "lint": lint(read.get("lint"))})
 
 
 def _window(read: Read) -> Window | None:
@@ -147,5 +156,6 @@ def kpi(name: str, read: Read, draft: Draft, alerts: tuple[dict[str, object], ..
         # All or none, so that a finding's position is that in the text.
         objectives=() if None in objectives else tuple(objective for objective in objectives if objective is not None),
         alerts=alerts,
+        lint=lint(read.get("lint")),
         **{key: read[key] for key in (*plain, *more) if key in read.values},
     )

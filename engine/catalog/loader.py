@@ -91,7 +91,7 @@ class _Load:
         read = vocabulary.catalog.read(found.root, Place(self.problems, file, ""))
         if not isinstance(read, Read):
             return
-        for key in ("name", "defaults"):
+        for key in ("name", "defaults", "lint"):
             self._once(file, key, found.root, read)
         misspelt = {vocabulary.catalog.meant(key) for key in found.root.entries if key not in vocabulary.catalog.keys}
         for section in SECTIONS:
@@ -168,4 +168,13 @@ class _Load:
     def _catalog(self) -> Catalog:
         draft = self.draft
         text = "\n---\n".join(text for _, text in self.files)
-        return Catalog(draft.name, draft.calendar, draft.goals, draft.sources, draft.metrics, draft.kpis, text)
+        return Catalog(
+            draft.name,
+            draft.calendar,
+            draft.goals,
+            draft.sources,
+            draft.metrics,
+            draft.kpis,
+            text,
+            building.lint(self.top.get("lint")),
+        )

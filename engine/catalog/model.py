@@ -31,6 +31,20 @@ AggregationName = Literal[
     "rate",
 ]
 
+LintRule = Literal[
+    "achievable",
+    "doubles",
+    "dressed",
+    "few",
+    "leading",
+    "measurable",
+    "relevant",
+    "reviews",
+    "specific",
+    "time_bound",
+    "unused",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Duration:
@@ -87,6 +101,21 @@ class Watermark:
 
 
 @dataclass(frozen=True, slots=True)
+class LintIgnore:
+    """A rule of `engine.catalog.lint` that is not to give advice here, and why."""
+
+    rule: LintRule
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lint:
+    """What `engine.catalog.lint` is not to say of a thing."""
+
+    ignore: tuple[LintIgnore, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A topic of events. ``event_time`` and ``identity`` name fields; None: the CloudEvent's envelope has it."""
 
@@ -100,6 +129,7 @@ class Source:
     watermark: Watermark
     allowed_lateness_us: int
     fields: dict[str, Field]
+    lint: Lint = Lint()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +149,7 @@ class Metric:
     per: Literal["second", "minute", "hour"] = "second"
     title: str | None = None
     description: str | None = None
+    lint: Lint = Lint()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +214,7 @@ class Goal:
     title: str
     owner: str | None = None
     description: str | None = None
+    lint: Lint = Lint()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +249,7 @@ class Kpi:
     labels: dict[str, str] = field(default_factory=dict)
     max_series: int = 100_000
     expires: Duration | None = None
+    lint: Lint = Lint()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,3 +261,4 @@ class Catalog:
     metrics: dict[str, Metric]
     kpis: dict[str, Kpi]
     text: str = ""  # as loaded, every file of a folder in name order
+    lint: Lint = Lint()  # of the catalog as a whole

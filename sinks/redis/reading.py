@@ -96,16 +96,21 @@ async def history(
     redis: Redis, name: str, kpi: str, dims: str, since: datetime | None = None, until: datetime | None = None
 ) -> list[Value]:
     """The newest value of each past window of a series that ends in [since, until], by window end."""
-    best: dict[str, tuple[str, str]] = {}
     answer: Any = await redis.xrange(redis_series_key(name, kpi, "history", dims))
-    for _, fields in answer:
+    values = map(_parse, newest_of_windows(answer))
+    return [value for value in values if _within(value, since, until)]
+
+
+def newest_of_windows(entries: Any) -> list[str]:
+    """Of the entries of a history stream the newest JSON of each window, by window end."""
+    best: dict[str, tuple[str, str]] = {}
+    for _, fields in entries:
         entry = {_text(field): _text(text) for field, text in fields.items()}
         order = entry["order"]
         window_end = order.split(":")[1]
         if window_end not in best or order > best[window_end][0]:
             best[window_end] = (order, entry["json"])
-    values = [_parse(best[window_end][1]) for window_end in sorted(best)]
-    return [value for value in values if _within(value, since, until)]
+    return [best[window_end][1] for window_end in sorted(best)]
 
 
 async def alerts(redis: Redis, name: str) -> list[Value]:

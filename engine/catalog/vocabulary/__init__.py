@@ -6,11 +6,13 @@ cumulate, size, slide, step, watermark), OpenSLO (objectives, op) and Prometheus
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from engine.catalog.kinds import Choice, Kind, MapOf, Text, Version
 from engine.catalog.records import Key, Record
 from engine.catalog.vocabulary.kpis import MAX_DIMENSIONS, kpi
+from engine.catalog.vocabulary.linting import linting
 from engine.catalog.vocabulary.metrics import metric
 from engine.catalog.vocabulary.recurring import NAME, NAME_SAYS, exact_or_zero, text, zone
 from engine.catalog.vocabulary.sources import source
@@ -46,6 +48,7 @@ goal: Final = Record(
         "title": Key(text, "The goal in one sentence.", required=True, examples=("Grow revenue 20 % this year",)),
         "owner": Key(text, "Who answers for it."),
         "description": Key(text, "More about it."),
+        "lint": linting,
     },
     "What KPIs serve. A KPI without a goal is only a metric.",
 )
@@ -73,6 +76,7 @@ catalog: Final = Record(
         "sources": Key(_named(source, "source"), "Where events come from."),
         "metrics": Key(_named(metric, "metric"), "What is measured."),
         "kpis": Key(_named(kpi, "kpi"), "What is published."),
+        "lint": replace(linting, description="What `streamgauge lint` is not to say of the catalog as a whole."),
     },
-    "A Streamgauge catalog, or one file of it: in a folder of files, name and defaults stand in one of them.",
+    "A Streamgauge catalog, or one file of it: in a folder of files, name, defaults and lint stand in one of them.",
 )

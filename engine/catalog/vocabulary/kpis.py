@@ -8,6 +8,7 @@ from typing import Final
 from engine.catalog.kinds import Choice, Day, ListOf, MapOf, Name, Text, Whole
 from engine.catalog.records import Key, Record, Variant
 from engine.catalog.vocabulary.alerts import alert
+from engine.catalog.vocabulary.linting import linting
 from engine.catalog.vocabulary.objectives import objective
 from engine.catalog.vocabulary.recurring import LABEL, duration, expiry, expression, name, of_type, offset, text, zone
 from engine.catalog.vocabulary.windows import window
@@ -75,6 +76,7 @@ _common: Final[Mapping[str, Key]] = {
         Whole(1, 10_000_000), "How many series it may have; the rest is folded into __other__.", default=100_000
     ),
     "expires": Key(expiry, "How long its state and history are kept.", examples=("3y",)),
+    "lint": linting,
 }
 
 _kpi_instead: Final = {

@@ -8,6 +8,7 @@ from typing import Final, get_args
 from engine.catalog.kinds import Amount, Choice, Share, Whole
 from engine.catalog.model import AggregationName
 from engine.catalog.records import Key, Record
+from engine.catalog.vocabulary.linting import linting
 from engine.catalog.vocabulary.recurring import expression, name, text
 
 metric: Final = Record(
@@ -72,6 +73,7 @@ metric: Final = Record(
         ),
         "title": Key(text, "Name for people."),
         "description": Key(text, "What it measures."),
+        "lint": linting,
     },
     "One aggregate over one source.",
     {

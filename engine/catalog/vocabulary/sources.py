@@ -7,6 +7,7 @@ from typing import Final, get_args
 from engine.catalog.kinds import Choice, MapOf, Parsed, Text, Whole
 from engine.catalog.model import TimeUnit
 from engine.catalog.records import Either, Key, Record
+from engine.catalog.vocabulary.linting import linting
 from engine.catalog.vocabulary.recurring import NAME, NAME_SAYS, exact, exact_or_zero, name, zone
 from engine.catalog.words import FIELD_TYPE, parse_field_type
 
@@ -105,6 +106,7 @@ source: Final = Record(
             "The fields that KPIs may use; all are checked in every event.",
             required=True,
         ),
+        "lint": linting,
     },
     "A Kafka topic of events.",
 )

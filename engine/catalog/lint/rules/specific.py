@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 
 from engine.catalog.lint.advice import Advice
-from engine.catalog.model import Catalog
+from engine.catalog.lint.given import Given, Rule
+
+RULE = Rule("specific", "Two people who read a name differently argue about numbers that are both right.")
 
 
-def advise(catalog: Catalog, today: date) -> Iterator[Advice]:
-    for name, kpi in catalog.kpis.items():
+def advise(given: Given) -> Iterator[Advice]:
+    for name, kpi in given.kpis:
         missing = [key for key in ("title", "description") if getattr(kpi, key) is None]
         if missing:
             hint = "say what it counts, and what it leaves out"
-            yield Advice("specific", ("kpis", name), f"no {' and no '.join(missing)}", hint)
+            yield RULE.advice(("kpis", name), f"no {' and no '.join(missing)}", hint)

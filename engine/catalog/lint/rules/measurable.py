@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 
 from engine.catalog.lint.advice import Advice
+from engine.catalog.lint.given import Given, Rule
 from engine.catalog.model import Catalog, Kpi
 
+RULE = Rule("measurable", "A number without a unit cannot be compared with anything, not even with its target.")
 
-def advise(catalog: Catalog, today: date) -> Iterator[Advice]:
-    for name, kpi in catalog.kpis.items():
-        if unit_of(catalog, kpi) is None:
+
+def advise(given: Given) -> Iterator[Advice]:
+    for name, kpi in given.kpis:
+        if unit_of(given.catalog, kpi) is None:
             hint = "write unit: EUR, ratio, orders, ... on the KPI or its metric"
-            yield Advice("measurable", ("kpis", name), "no unit", hint)
+            yield RULE.advice(("kpis", name), "no unit", hint)
 
 
 def unit_of(catalog: Catalog, kpi: Kpi) -> str | None:
