@@ -18,6 +18,7 @@ from engine.keyed_rows import Keys, Mask, put_together, sorted_by, stretches
 from engine.levels import Level, Sums, in_order, narrowed
 from engine.plan import Column, View
 from engine.segments import Segments
+from engine.series import OTHER
 
 KEYS: Final = ("w", "bucket", "h")
 _ITEMS: Final = {"w": pl.Int64(), "bucket": pl.Int64(), "h": pl.UInt64(), "item": pl.Int64(), "k": pl.Int64()}
@@ -33,12 +34,13 @@ AskKey = tuple[bytes, bytes, tuple[str, ...]]
 
 class Merged:
     """Windows merged: ``rows`` (w, bucket, h, states) in order, ``items`` by column id (w, bucket, h, item, k) in order
-    of w, ``progress`` by (w, bucket).
+    of w, ``progress`` by (w, bucket); ``folded``: how many series of each window went into `OTHER` here.
     """
 
-    __slots__ = ("_counts", "_keys", "items", "progress", "rows")
+    __slots__ = ("_counts", "_keys", "folded", "items", "progress", "rows")
 
-    def __init__(self, rows: pl.DataFrame, items: Mapping[str, pl.DataFrame], progress: Sums) -> None:
+    def __init__(self, rows: pl.DataFrame, items: Mapping[str, pl.DataFrame], progress: Sums, folded: Times) -> None:
+        self.folded = folded
         self.rows = rows
         self.items = items
         self.progress = progress
@@ -180,6 +182,7 @@ class MergedWindows:
                 rows.part(start, end),
                 {column.id: items[column.id].part(start, end) for column in ask.columns if column.id in items},
                 Sums(Keys(of.keys.columns[0] - start, of.keys.columns[1]), of.stamps),
+                merged.folded[start:end],
             )
 
     def _windows(self, asks: Sequence[Ask], first: Sequence[int]) -> _Windows:
@@ -214,6 +217,7 @@ class MergedWindows:
                 put_together([part.progress.keys for part in parts]),
                 np.concatenate([part.progress.stamps for part in parts]),
             ),
+            np.concatenate([part.folded for part in parts]),
         )
 
     def _standing_for(self, windows: _Windows, asked: tuple[AskKey, ...]) -> _Standing | None:
@@ -269,14 +273,16 @@ class MergedWindows:
         sketched = {
             column.id: in_order(self._merged_items(items[column.id], column, once=once), "w") for column in sketches
         }
+        folded = np.zeros(len(windows.numbers), dtype=np.int64)
         if series is None:
             capped, sketched = cap_series(
                 self.view.dimensions, windows.columns, merged, sketched, list(KEYS), ["w", "bucket"]
             )
             if capped is not merged:
+                folded = _shown(merged, windows) - _shown(capped, windows)
                 merged = sorted_by(capped, KEYS)
                 sketched = {id_: in_order(frame, "w") for id_, frame in sketched.items()}
-        return Merged(merged, sketched, _added_up(sums))
+        return Merged(merged, sketched, _added_up(sums), folded)
 
     def _merged_rows(
         self, parts: Sequence[pl.DataFrame], states: Mapping[str, pl.DataType], columns: Sequence[Column], *, once: bool
@@ -356,6 +362,12 @@ def _added_up(sums: Sequence[tuple[Keys, Times]]) -> Sums:
         none = np.empty(0, dtype=np.int64)
         return Sums(Keys(none, none), none)
     return Sums.of(put_together([keys for keys, _ in sums]), np.concatenate([stamps for _, stamps in sums]))
+
+
+def _shown(rows: pl.DataFrame, windows: _Windows) -> Times:
+    """How many series of their own each window has."""
+    w = rows["w"].filter(rows["h"] != OTHER).to_numpy() - windows.numbers[0]
+    return np.bincount(w, minlength=len(windows.numbers))
 
 
 def _distinct(windows: Sequence[Times]) -> bool:

@@ -19,6 +19,7 @@ from engine.event_time.watermarks import MergedWatermark
 from engine.finishing import finished
 from engine.kpis import KpiEvaluator
 from engine.labels import Labels
+from engine.others import OtherSeries
 from engine.pane_store import PaneStore
 from engine.plan import KpiPlan, Plan
 from engine.publishing import KpiPublisher, Outgoing
@@ -27,6 +28,7 @@ from engine.records import (
     HEARTBEAT,
     MANIFEST,
     OTHERS,
+    SENT,
     WINDOWS,
     Heartbeat,
     MergeManifest,
@@ -92,7 +94,9 @@ class MergePartition:
         evaluator = KpiEvaluator(kpi, self._stores, self.plan.columns_beside(kpi))
         directory = self._directories[kpi.dimensions.id]
         shown = ShownWindows(kpi, self._stores, evaluator, self._affected)
-        return KpiPublisher(kpi, self.partition, evaluator, directory, lateness, shown)
+        of = kpi.dimensions
+        others = OtherSeries(frozenset(of.partition(bucket, self.partitions) for bucket in range(of.buckets)))
+        return KpiPublisher(kpi, self.partition, evaluator, directory, lateness, shown, others)
 
     # -- recovery ------------------------------------------------------------------------------------------------------
 
@@ -120,7 +124,7 @@ class MergePartition:
                 self._take_block(raw, partial)
             elif kind == ANNOUNCEMENT:
                 self._announced(raw)
-            elif kind == OTHERS:
+            elif kind in (OTHERS, SENT):
                 self._take_share(raw, partial, publish=False)
         for place, epoch in heard.items():
             self._epochs[place] = max(epoch, self._epochs.get(place, -1))
@@ -155,7 +159,7 @@ class MergePartition:
                 self._hear(decode_heartbeat(value))
             elif kind == ANNOUNCEMENT:
                 self._announced(raw)
-            elif kind == OTHERS:
+            elif kind in (OTHERS, SENT):
                 self._take_share(raw, value, publish=True)
             elif kind == BLOCK:
                 self._take_block(raw, value)
@@ -179,7 +183,8 @@ class MergePartition:
     def _take_share(self, key: bytes, value: bytes, *, publish: bool) -> None:
         publisher = self._by_id.get(split_key(key)[4])
         if publisher is not None:
-            publisher.others.take(key, value, publish=publish)
+            take = publisher.others.hear if record_kind(key) == SENT else publisher.others.take
+            take(key, value, publish=publish)
 
     def _current(self, source: str, partition: int, epoch: int) -> bool:
         """False for a record of an owner that was superseded (protocol rule 3)."""
@@ -205,6 +210,14 @@ class MergePartition:
     def series(self) -> dict[str, int]:
         """By KPI, how many series it has had here."""
         return {publisher.plan.kpi.name: len(publisher.directory) for publisher in self._kpis}
+
+    def take_folded(self) -> dict[str, int]:
+        """By KPI: how many series were folded into `OTHER` since the last call, each once for a window that closed.
+
+        The first stage counts those that it folded before (`SourcePartition.take_folded`).
+        """
+        folded = {publisher.plan.kpi.name: publisher.take_folded() for publisher in self._kpis}
+        return {kpi: count for kpi, count in folded.items() if count}
 
     @property
     def behind(self) -> bool:

@@ -16,15 +16,16 @@ from engine.keyed_rows import Indexes, Keys
 from engine.kpis import Gathered, KpiEvaluator
 from engine.others import OtherSeries, forwarded
 from engine.plan import KpiPlan
+from engine.records import SENT, Sent, encode, record_key
 from engine.series import OTHER, Directory
 from engine.shown_windows import Due, ShownWindows, Silent
-from engine.states import CLOSED, OPEN, REVISED, WindowRevisions, states_of
+from engine.states import CLOSED, WindowRevisions, states_of
 
 
 @dataclass(slots=True)
 class Outgoing:
     """What a publication writes besides values: revisions to keep, and shares of ``__other__`` for the partition of
-    bucket 0.
+    bucket 0, which lie before what says that they are sent.
     """
 
     revisions: list[tuple[bytes, bytes | None]] = field(default_factory=list)
@@ -53,9 +54,11 @@ class KpiPublisher:
     directory: Directory
     lateness_us: int  # the longest of its sources
     shown: ShownWindows
+    others: OtherSeries
     revisions: WindowRevisions = field(init=False)
-    others: OtherSeries = field(default_factory=OtherSeries)
     _turn: _Turn | None = None
+    _said_us: int = NEVER  # window end up to which its shares were said to be sent
+    _folded: int = 0
 
     def __post_init__(self) -> None:
         self.revisions = WindowRevisions(self.partition, self.id)
@@ -86,22 +89,28 @@ class KpiPublisher:
         turn, self._turn = self._turn, None
         if turn is None:
             return None
+        found = self._published(turn, out)
+        self._say_sent(turn.watermark, out)
+        return found
+
+    def _published(self, turn: _Turn, out: Outgoing) -> Unfinished | None:
         rows: list[Evaluated] = []
         states: list[Indexes] = []
         for due in turn.due:
-            found = self._rows(due, turn.watermark, out)
+            found = self._rows(due, turn, out)
             if found is not None:
                 rows.append(found)
                 states.append(states_of(found.end_us, turn.closed, turn.watermark))
         shown = bool(rows)
+        closed = self.others.closed_us
         others = self._other_rows(turn.watermark)
         if others is not None:
             rows.append(others)
-            states.append(self._other_states(others))
+            states.append(states_of(others.end_us, closed, self.others.closed_us))
         # Closed before, and not changed since: after all that did.
         last = self.shown.closed_last(turn.closed) if turn.asked_again and not shown else None
         for unchanged in (turn.silent, last):
-            found = self._rows(unchanged, turn.watermark, out) if unchanged is not None else None
+            found = self._rows(unchanged, turn, out) if unchanged is not None else None
             if found is not None:
                 rows.append(found)
                 states.append(np.full(len(found), CLOSED))
@@ -113,16 +122,27 @@ class KpiPublisher:
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 
-    def _rows(self, due: Due, watermark: int, out: Outgoing) -> Evaluated | None:
+    def _rows(self, due: Due, turn: _Turn, out: Outgoing) -> Evaluated | None:
         """Values of what is due, None where that is nothing; of ``__other__`` only where it needs no other bucket."""
         gathered = self.evaluator.gather(due.reads, due.scope)
+        self._count_folded(gathered, turn)
         keys = due.keys(self.evaluator, gathered)
         if self.plan.dimensions.buckets > 1:
             other = keys.columns[2] == OTHER
             if other.any():
-                self._send_on(keys.take(other), gathered, watermark, out)
+                self._send_on(keys.take(other), gathered, out)
                 keys = keys.take(~other)
-        return self.evaluator.values(keys, gathered, watermark) if len(keys) else None
+        return self.evaluator.values(keys, gathered, turn.watermark) if len(keys) else None
+
+    def _count_folded(self, gathered: Gathered, turn: _Turn) -> None:
+        ends = gathered.spans.end_us
+        closing = (turn.closed < ends) & (ends <= turn.watermark)
+        self._folded += max(int(merged.folded[closing].sum()) for merged in gathered.now.values())
+
+    def take_folded(self) -> int:
+        """How many series were folded into `OTHER` since the last call, each once for a window that closed."""
+        folded, self._folded = self._folded, 0
+        return folded
 
     def forget_until(self, floor: int, out: Outgoing) -> list[bytes]:
         """Let go of what is kept of windows that can change no more; the keys of partials to tombstone."""
@@ -131,7 +151,7 @@ class KpiPublisher:
 
     # -- __other__ -----------------------------------------------------------------------------------------------------
 
-    def _send_on(self, keys: Keys, gathered: Gathered, watermark: int, out: Outgoing) -> None:
+    def _send_on(self, keys: Keys, gathered: Gathered, out: Outgoing) -> None:
         w, bucket, _ = keys.columns
         progress = self.evaluator.progress(gathered, Keys(w, bucket))
         others = pl.DataFrame({"w": w, "bucket": bucket, "progress": progress})
@@ -141,35 +161,31 @@ class KpiPublisher:
         columns = [self.evaluator.columns[view] for view, _ in self.plan.parts]
         columns *= len(parts) // len(columns)
         spans = {n: (int(gathered.spans.start_us[n]), int(gathered.spans.end_us[n])) for n in np.unique(w).tolist()}
-        closed = {n: end <= watermark for n, (_, end) in spans.items()}
-        records = forwarded(self.id, others, parts, columns, self.directory, closed, spans)
+        records = forwarded(self.id, others, parts, columns, self.directory, spans)
         out.shares.extend((self.plan.dimensions.id, key, value) for key, value in records)
+
+    def _say_sent(self, watermark: int, out: Outgoing) -> None:
+        """Behind the shares: that all of the windows that have closed are sent (protocol rule 16)."""
+        if self.plan.dimensions.buckets == 1 or self.partition not in self.others.senders:
+            return
+        if self._said_us == NEVER or self.shown.next_end(self._said_us) <= watermark:
+            self._said_us = watermark
+            key = record_key(SENT, self.partition, 0, 0, self.id)
+            out.shares.append((self.plan.dimensions.id, key, encode(Sent(watermark))))
 
     def _other_rows(self, watermark: int) -> Evaluated | None:
         """``__other__`` of the windows whose shares changed, all buckets together."""
-        changed = sorted(self.others.changed, key=lambda span: (span[1], span[0]))
-        self.others.changed.clear()
-        if not changed:
+        due = self.others.due()
+        if not due:
             return None
-        bounds = np.array(changed, dtype=np.int64)
+        bounds = np.array(due, dtype=np.int64)
         spans = Spans(bounds[:, 0].copy(), bounds[:, 1].copy(), bounds[:, 0].copy())
         parts = self.plan.parts
         merged = [
-            self.others.merged(changed, index, self.evaluator.columns[parts[index % len(parts)][0]])
+            self.others.merged(due, index, self.evaluator.columns[parts[index % len(parts)][0]])
             for index in range(len(parts) * (2 if self.plan.kpi.compare is not None else 1))
         ]
         earlier = dict(zip(parts, merged[len(parts) :], strict=True)) if len(merged) > len(parts) else None
         gathered = Gathered(self.evaluator.reads(spans), dict(zip(parts, merged[: len(parts)], strict=True)), earlier)
         keys = self.evaluator.keys(gathered)
         return self.evaluator.values(keys, gathered, watermark) if len(keys) else None
-
-    def _other_states(self, rows: Evaluated) -> Indexes:
-        """``__other__`` of several buckets closes with the last of them."""
-        found = []
-        for span in zip(rows.start_us.tolist(), rows.end_us.tolist(), strict=True):
-            if not self.others.is_closed(span):
-                found.append(OPEN)
-            else:
-                found.append(REVISED if span in self.others.closed else CLOSED)
-                self.others.closed.add(span)
-        return np.array(found, dtype=np.int64)

@@ -16,7 +16,7 @@ from engine.blocks import UnknownVersion
 from engine.decisions import DecisionSettings
 
 VERSION = 1
-RecordKind = Literal[2, 3, 4, 5, 6, 7, 8]
+RecordKind = Literal[2, 3, 4, 5, 6, 7, 8, 9]
 HEARTBEAT: RecordKind = 2
 OTHERS: RecordKind = 3
 SEGMENT: RecordKind = 4
@@ -24,7 +24,8 @@ MANIFEST: RecordKind = 5
 ASSIGNMENT: RecordKind = 6
 WINDOWS: RecordKind = 7
 ANNOUNCEMENT: RecordKind = 8
-T = TypeVar("T", "Manifest", "Heartbeat", "MergeManifest", "Revisions", "Others")
+SENT: RecordKind = 9
+T = TypeVar("T", "Manifest", "Heartbeat", "MergeManifest", "Revisions", "Others", "Sent")
 _HEAD = struct.Struct(">BB")
 _ENTRY = struct.Struct(">BBIqQ")
 
@@ -94,13 +95,21 @@ class Others(msgspec.Struct, frozen=True):
 
     start_us: int
     end_us: int
-    closed: bool
     progress: int
     parts: list[bytes]  # empty where the bucket has nothing in that part
     version: int = VERSION
 
 
-def encode(record: Manifest | Heartbeat | MergeManifest | Revisions | Others) -> bytes:
+class Sent(msgspec.Struct, frozen=True):
+    """How far one partition of partials has sent the shares of its buckets on: those of windows that end by
+    ``upto_us`` lie before this record, and of a bucket that has none there, nothing is above the cap.
+    """
+
+    upto_us: int
+    version: int = VERSION
+
+
+def encode(record: Manifest | Heartbeat | MergeManifest | Revisions | Others | Sent) -> bytes:
     return msgspec.msgpack.encode(record)
 
 
@@ -132,6 +141,10 @@ def decode_revisions(raw: bytes) -> Revisions:
 
 def decode_others(raw: bytes) -> Others:
     return _decode(Others, raw)
+
+
+def decode_sent(raw: bytes) -> Sent:
+    return _decode(Sent, raw)
 
 
 def record_key(kind: RecordKind, partition: int, position: int = 0, epoch: int = 0, name: str = "") -> bytes:

@@ -125,7 +125,7 @@ class ShownWindows:
         if open_windows:
             held, self._held = self._held, {}
             if held and not self.again:  # else all of them are shown just now
-                shown = self._next_end(published)  # the end of the last window that was published
+                shown = self.next_end(published)  # the end of the last window that was published
                 found.append(self._altered(self.affected.of(self.plan, held, watermark, shown), "open"))
             self.published_us, self.again = max(published, upto), False
         self.closed_us = max(closed, watermark)
@@ -164,7 +164,7 @@ class ShownWindows:
         """
         windows = self.plan.windows
         runs = []
-        if self._next_end(self.closed_us) <= watermark:
+        if self.next_end(self.closed_us) <= watermark:
             for start, end in self._reached():
                 if start < watermark and end > self.closed_us:
                     runs.append(windows.closing(max(self.closed_us, start), min(watermark, end)).end_us)
@@ -172,13 +172,13 @@ class ShownWindows:
         after = watermark - windows.max_step_us - 1
         if not self.again:
             after = max(after, self.published_us)
-        if after < upto and self._next_end(after) <= upto:
+        if after < upto and self.next_end(after) <= upto:
             reach = max(self.stores[term.view.id].last_us + term.view.retain_us for term in self.plan.terms)
             opening = windows.publishable(after, min(upto, reach)).end_us
             runs.append(opening[opening > watermark])
         return [run for run in runs if len(run)]
 
-    def _next_end(self, after_us: int) -> int:
+    def next_end(self, after_us: int) -> int:
         """`Windows.next_end`, which most of the time is the one asked for before."""
         for start, end in self._next.items():
             if start <= after_us < end:

@@ -286,6 +286,8 @@ class Merge:
                 for kpi, state, count in part.states:
                     self._metrics.published(kpi, state, count)
         for part in made:
+            for kpi, count in part.owned.state.take_folded().items():
+                self._metrics.folded(kpi, count)
             for rows in part.publication.values:
                 for sink in self._sinks:
                     sink.offer(rows, part.owned.tp.partition)

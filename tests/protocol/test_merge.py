@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from engine.blocks import BLOCK, BlockKey, stamp_of
 from engine.plan import DimensionSet, Plan
-from engine.records import MANIFEST, WINDOWS, decode_merge_manifest, record_kind
+from engine.records import MANIFEST, SENT, WINDOWS, decode_merge_manifest, record_kind
 from engine.series import buckets_of, series_hash
 from tests.engine.rig import HOUR, T0, Event, Rig, end, order, orders, planned, run, shop
 
@@ -254,12 +254,14 @@ def test_rule_16_the_n_smallest_hashes_are_shown_and_the_total_adds_up(data: st.
     assert found == expected
 
 
+SEVERAL = shop("  by_buyer: {metric: orders, group_by: [buyer], window: {type: tumble, size: 1h}}\n").replace(
+    'buyer: "integer?"', 'buyer: {type: "integer?", max_values: 3201}'
+)
+
+
 def test_rules_03_and_16_a_superseded_owner_of_a_bucket_takes_nothing_from_what_its_successor_sent_on() -> None:
     """Compaction keeps what either of them sent."""
-    text = shop("  by_buyer: {metric: orders, group_by: [buyer], window: {type: tumble, size: 1h}}\n").replace(
-        'buyer: "integer?"', 'buyer: {type: "integer?", max_values: 3201}'
-    )
-    rig = Rig(planned(text), partitions=1, merges=2)
+    rig = Rig(planned(SEVERAL), partitions=1, merges=2)
     by_buyer = rig.plan.kpis[0].dimensions
     home = by_buyer.partition(0, 2)
 
@@ -283,6 +285,101 @@ def test_rules_03_and_16_a_superseded_owner_of_a_bucket_takes_nothing_from_what_
     send(order(T0, buyer=of_home))
     closed = [value["value"] for (_, ending), value in rig.newest("by_buyer").items() if ending == end(1)]
     assert sum(map(int, closed)) == 2 * 6_000 + 1
+
+
+class Buckets:
+    """Four buckets of buyers, two in each of two partitions of partials; ``home`` is where `__other__` is added up."""
+
+    def __init__(self) -> None:
+        self.rig = Rig(planned(SEVERAL), partitions=1, merges=2)
+        self.names = self.rig.plan.kpis[0].dimensions
+        self.home = self.names.partition(0, 2)
+        h = pl.DataFrame({"h": [series_hash(("integer",), (buyer,)) for buyer in range(6_000)]}, {"h": pl.UInt64})
+        bucket = h.select(buckets_of(pl.col("h"), self.names.buckets)).to_series().to_list()
+        self.of = {at: [buyer for buyer in range(6_000) if bucket[buyer] == at] for at in range(self.names.buckets)}
+        assert all(len(of) > self.names.series_per_bucket for of in self.of.values())
+
+    def beyond_the_cap(self, bucket: int) -> int:
+        return len(self.of[bucket]) - self.names.series_per_bucket
+
+    def send(self, *events: Event) -> None:
+        self.rig.send(0, events)
+        self.rig.flush(0)
+
+    def publish(self, *partitions: int) -> list[tuple[str, int, int]]:
+        """(state, revision, value) of `__other__` in the first hour, as these partitions publish one after another."""
+        before = len(self.rig.values)
+        for partition in partitions:
+            self.rig.write(self.rig.publication(partition))
+        return [
+            (str(value["state"]), int(str(value["revision"])), int(str(value["value"])))
+            for value in self.rig.values[before:]
+            if value["dims"] == {"buyer": "__other__"} and str(value["window"]).count(end(1))
+        ]
+
+
+def test_rule_16_other_closes_once_all_buckets_have_also_those_that_have_nothing_above_the_cap() -> None:
+    shop_of = Buckets()
+    home, away = shop_of.home, 1 - shop_of.home
+    count = shop_of.beyond_the_cap(0)
+    shop_of.send(*(order(T0, buyer=buyer) for buyer in shop_of.of[0]))  # bucket 0 is at home, the others have none
+    assert shop_of.publish(home, home) == [("open", 0, count)]
+    shop_of.send(order(T0 + 2 * HOUR))
+    assert shop_of.publish(home, home, home) == []
+    assert shop_of.publish(away, home) == [("closed", 1, count)]
+    assert shop_of.publish(home, away, home) == []
+
+
+def test_rule_16_other_is_not_closed_before_the_share_of_a_bucket_that_is_behind() -> None:
+    shop_of = Buckets()
+    home, away = shop_of.home, 1 - shop_of.home
+    shop_of.send(*(order(T0, buyer=buyer) for bucket in (0, 1) for buyer in shop_of.of[bucket]), order(T0 + 2 * HOUR))
+    alone, both = shop_of.beyond_the_cap(0), shop_of.beyond_the_cap(0) + shop_of.beyond_the_cap(1)
+    assert shop_of.names.partition(1, 2) == away
+    assert shop_of.publish(home, home, home) == [("open", 0, alone)]
+    shop_of.rig.restart_merge(home)
+    assert shop_of.publish(home, home) == []
+    assert shop_of.publish(away, home) == [("closed", 1, both)]
+    shop_of.rig.restart_merge(home)
+    shop_of.rig.restart_merge(away)
+    assert shop_of.publish(away, home, home) == []
+    shop_of.send(order(T0, buyer=max(shop_of.of[1], key=lambda buyer: series_hash(("integer",), (buyer,)))))
+    assert shop_of.publish(away, home) == [("revised", 2, both + 1)]
+
+
+def test_rule_16_what_says_how_far_the_buckets_are_does_not_pile_up() -> None:
+    """Every owner of a partition has a record of its own."""
+    shop_of = Buckets()
+    rig = shop_of.rig
+    for hour in range(6):
+        shop_of.send(order(T0 + hour * HOUR))
+        shop_of.publish(0, 1, 0, 1)
+        rig.restart_merge(hour % 2)
+    shop_of.send(order(T0 + 6 * HOUR))
+    shop_of.publish(0, 1, 0, 1, 0, 1)
+    newest = {key: value for key, value in rig.log[shop_of.home] if record_kind(key) == SENT}
+    assert len(newest) > 2
+    assert sum(value is not None for value in newest.values()) == 2  # one of each partition
+
+
+def test_rule_16_series_that_merge_folds_are_counted_once_for_a_window_that_closes() -> None:
+    """No block has more than three; together they have six."""
+    text = shop("  by_region: {metric: orders, group_by: [region], window: {type: tumble, size: 1h}}\n", regions=3)
+    rig = Rig(planned(text), partitions=2)
+    for again in range(3):
+        for p, regions in enumerate(("abc", "def")):
+            rig.send(p, [order(T0 + again, region) for region in regions])
+            rig.flush(p)
+            assert rig.sources[p].take_folded() == {}
+        rig.publish()
+        assert rig.merges[0].take_folded() == {}
+    for p in range(2):
+        rig.send(p, [order(T0 + 2 * HOUR)])
+        rig.flush(p)
+    rig.publish()
+    assert rig.merges[0].take_folded() == {"by_region": 3}
+    rig.publish()
+    assert rig.merges[0].take_folded() == {}
 
 
 def _bucket(names: DimensionSet, buyer: int) -> int:
