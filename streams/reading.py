@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -58,16 +58,17 @@ class TopicReader:
 
     async def records(
         self, ends: Mapping[TopicPartition, int], starts: Mapping[TopicPartition, int] | None = None
-    ) -> AsyncIterator[tuple[TopicPartition, list[Record]]]:
+    ) -> AsyncGenerator[tuple[TopicPartition, list[Record]], None]:
         """Of batched topics: every record below its partition's end, in order within a partition."""
-        async for tp, messages in self.messages(ends, starts):
-            for message in messages:
-                fetched: Fetched[list[Record]] = message.value
-                yield tp, [record for record in fetched.content if record[2] < ends[tp]]
+        async with aclosing(self.messages(ends, starts)) as found:
+            async for tp, messages in found:
+                for message in messages:
+                    fetched: Fetched[list[Record]] = message.value
+                    yield tp, [record for record in fetched.content if record[2] < ends[tp]]
 
     async def messages(
         self, ends: Mapping[TopicPartition, int], starts: Mapping[TopicPartition, int] | None = None
-    ) -> AsyncIterator[tuple[TopicPartition, list[ConsumerRecord[Any, Any]]]]:
+    ) -> AsyncGenerator[tuple[TopicPartition, list[ConsumerRecord[Any, Any]]], None]:
         """Every message of the partitions up to their ends, from `starts`, else from what they still hold.
 
         Raises ReadStalled, KafkaError.

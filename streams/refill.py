@@ -40,7 +40,8 @@ async def values_since(
         tps = await reader.partitions(topic)
         starts = await reader.since(tps, time_ms)
         ends = {tp: end for tp, end in (await reader.ends(tps)).items() if tp in starts}
-        async for _, records in reader.records(ends, starts):
-            for key, value, _ in records:
-                if key is not None and value is not None:
-                    yield key, value
+        async with aclosing(reader.records(ends, starts)) as found:  # whoever asked may not want them all
+            async for _, records in found:
+                for key, value, _ in records:
+                    if key is not None and value is not None:
+                        yield key, value
