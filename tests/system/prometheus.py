@@ -69,15 +69,22 @@ def numbers(found: Sequence[tuple[Labels, float | list[float]]]) -> bool:
 
 
 @contextmanager
-def running_prometheus(folder: Path, workers: Sequence[int], rules: Mapping[str, Any]) -> Iterator[Prometheus]:
-    """Runs with `deploy/prometheus.yml` and `rules`, but scrapes workers on these ports alone, every second."""
+def running_prometheus(
+    folder: Path, targets: Mapping[str, Sequence[int]], rules: Mapping[str, Any], tokens: Path | None = None
+) -> Iterator[Prometheus]:
+    """Runs with `deploy/prometheus.yml` and `rules`; of its jobs it has those in `targets`, on these ports instead.
+
+    It scrapes every second. ``tokens`` is the folder in the place of ``/tokens``.
+    """
     port, log = free_port(0), folder / "prometheus.log"
-    config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
+    config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text().replace("/tokens/", f"{tokens}/"))
+    jobs = [job for job in config["scrape_configs"] if job["job_name"] in targets]
+    assert {job["job_name"] for job in jobs} == set(targets)
+    for job in jobs:
+        job.pop("dns_sd_configs", None)
+        job["static_configs"] = [{"targets": [f"127.0.0.1:{target}" for target in targets[job["job_name"]]]}]
     config["global"] |= {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"}
-    [job] = [job for job in config["scrape_configs"] if "dns_sd_configs" in job]
-    del job["dns_sd_configs"]
-    job["static_configs"] = [{"targets": [f"127.0.0.1:{worker}" for worker in workers]}]
-    config |= {"scrape_configs": [job], "alerting": {}, "rule_files": [str(folder / "rules.yml")]}
+    config |= {"scrape_configs": jobs, "alerting": {}, "rule_files": [str(folder / "rules.yml")]}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     (folder / "rules.yml").write_text(yaml.safe_dump(dict(rules)))
     command = [

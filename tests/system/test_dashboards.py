@@ -6,38 +6,36 @@ import asyncio
 import json
 import re
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from redis import Redis
 
 from engine.catalog.loader import parse
 from engine.catalog.model import Catalog, Cumulate, Tumble
 from sinks import names
 from sinks.grafana.generating import dashboards
-from streamgauge import retail
-from streamgauge.demo.events import Sending, send_lines
-from streamgauge.sending.shifting import Shift, weeks_until
-from streamgauge.settings import kafka_address
-from tests.sinks.grafana.conftest import EVERY_KIND, RETAIL, Json, panels_of, targets_of
+from tests.sinks.grafana.conftest import EVERY_KIND, Json, panels_of, targets_of
+from tests.system.composed import Composed
 from tests.system.prometheus import SCRAPE_S, Labels, Prometheus, numbers, running_prometheus
 from tests.system.workers import Shop, open_shop
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
 
-DAYS = 3  # of events for the catalog with every kind of KPI: some compare with yesterday
-RETAIL_DAYS = 65  # some compare 30 days with the 30 days before
+DAYS = 3  # of orders: some KPIs compare with yesterday
+COMPARED_DAYS = 65  # of what the compose file simulates: some compare 30 days with the 30 days before
 ANSWER_S = 120.0
 VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 SELECTOR = re.compile(r"[a-zA-Z_:][\w:]*\{[^{}]*\}")
 SPECIAL = re.compile(r"[$^*{}\[\]'+?.()|]")
 OF_GRAFANA = {"__rate_interval": f"{4 * SCRAPE_S}s", "__range": "6h", "top": "10"}
 ALL = ".*"
-Sent = Callable[[Shop], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +43,14 @@ class Shown:
     catalog: Catalog
     dashboards: dict[str, Json]
     prometheus: Prometheus
-    shop: Shop
+    redis: str
 
-    @property
-    def overview(self) -> Json:
-        return self.dashboards[f"{names.dashboard_uid('overview', self.catalog.name)}.json"]
-
-    def newest(self, kpi: str) -> float:
-        """The value that was published last, of a KPI without dimensions."""
-        starts = [start for key, start in self.shop.values if key == f"{kpi}|-"]
-        return float(self.shop.values[f"{kpi}|-", max(starts)]["value"])
-
-    def title(self, kpi: str) -> str:
-        return self.catalog.kpis[kpi].title or kpi
+    def present(self, kpi: str) -> dict[str, float]:
+        """By metric, what Redis has of a KPI without dimensions; NaN for what it has not."""
+        with Redis.from_url(self.redis, decode_responses=True) as client:
+            row = client.hgetall(names.redis_series_key(self.catalog.name, kpi, "current", "-"))
+        status = names.STATUS_NUMBERS.get(row.get("status", ""), "NaN")
+        return {names.KPI_VALUE: float(row.get("value") or "NaN"), names.KPI_STATUS: float(status)}
 
     @property
     def judged_later(self) -> set[str]:
@@ -69,32 +62,56 @@ class Shown:
         }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["every kind", "retail"])
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["every kind", "compose"])
 async def shown(
     request: pytest.FixtureRequest, kafka: str, valkey: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Shown]:
-    """Two workers share a catalog of its own name; Prometheus has seen them before the first event."""
-    path, send = {"every kind": (EVERY_KIND, some_orders), "retail": (RETAIL, till_lines)}[request.param]
     folder = tmp_path_factory.mktemp("dashboards")
-    text = re.sub(r"\btopic: [\w-]+\.", "topic: {name}.", braces_doubled(path.read_text()))
+    if request.param == "every kind":
+        async with every_kind(kafka, valkey, folder) as found:
+            yield found
+    else:
+        with composed(kafka, valkey, folder) as found:
+            yield found
+
+
+@asynccontextmanager
+async def every_kind(kafka: str, redis: str, folder: Path) -> AsyncIterator[Shown]:
+    """Two workers share a catalog of every kind of KPI; Prometheus has seen them before the first event."""
+    text = re.sub(r"\btopic: [\w-]+\.", "topic: {name}.", EVERY_KIND.read_text().replace("{", "{{").replace("}", "}}"))
     text = re.sub(r"(?m)^name: .*$", "name: {name}", text)
-    async with open_shop(kafka, valkey, folder, partitions=2, catalog=text) as shop:
-        catalog = parse([("catalog.yaml", shop.catalog.read_text())]).catalog
-        assert catalog is not None
+    async with open_shop(kafka, redis, folder, partitions=2, catalog=text) as shop:
+        catalog = loaded(shop.catalog)
         made = {name: json.loads(text) for name, text in dashboards(catalog).items()}
         with ExitStack() as stack:
             workers = [stack.enter_context(shop.worker()) for _ in range(2)]
-            ports = [worker.port for worker in workers]
-            prometheus = stack.enter_context(running_prometheus(folder, ports, rules_of(catalog)))
+            targets = {"streamgauge": [worker.port for worker in workers]}
+            prometheus = stack.enter_context(running_prometheus(folder, targets, rules_of(catalog)))
             for worker in workers:
                 await worker.ready()
             await until(lambda: len(prometheus.now(f"{names.BUILD_INFO}")) == len(workers), "both workers are scraped")
-            await send(shop)
-            yield Shown(catalog, made, prometheus, shop)
+            await send_orders(shop)
+            yield Shown(catalog, made, prometheus, redis)
 
 
-def braces_doubled(text: str) -> str:
-    return text.replace("{", "{{").replace("}", "}}")
+@contextmanager
+def composed(kafka: str, redis: str, folder: Path) -> Iterator[Shown]:
+    """What the compose file starts, with the dashboards that its own line writes."""
+    services = Composed.prepared(folder, kafka, redis, f"c{uuid.uuid4().hex[:10]}")
+    catalog = loaded(services.catalog)
+    with ExitStack() as stack:
+        targets = stack.enter_context(services.up("--days", str(COMPARED_DAYS)))
+        tokens = services.here("/tokens")
+        prometheus = stack.enter_context(running_prometheus(folder, targets, rules_of(catalog), tokens))
+        made = {path.name: json.loads(path.read_text()) for path in services.here("/dashboards").iterdir()}
+        assert set(made) == set(dashboards(catalog))
+        yield Shown(catalog, made, prometheus, redis)
+
+
+def loaded(path: Path) -> Catalog:
+    catalog = parse([(path.name, path.read_text())]).catalog
+    assert catalog is not None
+    return catalog
 
 
 def rules_of(catalog: Catalog) -> Json:
@@ -104,7 +121,7 @@ def rules_of(catalog: Catalog) -> Json:
     return {"groups": [{"name": "all", "rules": [{"alert": "Has", **alert}, {"alert": "Had", "for": "1h", **alert}]}]}
 
 
-async def some_orders(shop: Shop) -> None:
+async def send_orders(shop: Shop) -> None:
     """Orders of the last days up to now, in each region; one that is far too late, and one that is none."""
     now = datetime.now(UTC)
     step, count = timedelta(seconds=30), DAYS * 24 * 120
@@ -119,20 +136,6 @@ def order(number: int, at: datetime) -> Json:
         "id": str(number), "at": at.isoformat(), "region": ["EU", "US", "APAC", None][number % 4],
         "store": number % 3 + 1, "gift": number % 2 == 0, "amount": 10 + number % 7, "weight": 0.5 + number % 3,
     }  # fmt: skip
-
-
-async def till_lines(shop: Shop) -> None:
-    """The last days of the retail year, up to now."""
-    year = retail.till_lines(shop.folder / "retail")
-    weeks = weeks_until(retail.last_sold(year), datetime.now(UTC))
-    whole = retail.TillLines.open(year, Shift(retail.TIME_FIELD, weeks))
-    first = whole.sold_before(datetime.now(UTC) - timedelta(days=RETAIL_DAYS))
-    sending = Sending(retail.TillLines.open(year, whole.shift, first))
-    topic, kafka = f"{shop.name}.till-lines", kafka_address(shop.kafka, environment={})
-    task = asyncio.create_task(send_lines(sending, topic, kafka, 1.0))
-    await until(lambda: task.done() or sending.phase != "history", "history is sent")
-    sending.stopping.set()
-    await task
 
 
 async def until(met: Callable[[], bool], what: str) -> None:
@@ -179,6 +182,13 @@ def all_targets(shown: Shown) -> Iterator[tuple[Json, Json]]:
         yield from targets_of(dashboard)
 
 
+async def test_every_target_is_scraped(shown: Shown) -> None:
+    def up() -> list[float]:
+        return [number for _, number in shown.prometheus.now("up")]
+
+    await until(lambda: up() == [1.0] * len(up()) != [], "every target is up")
+
+
 async def test_every_query_of_every_panel_finds_data(shown: Shown) -> None:
     queries = [target for _, target in all_targets(shown)]
     left = [one for one in queries if not has_no_status(shown, one["expr"]) and not of_alertmanager(one["expr"])]
@@ -195,16 +205,6 @@ async def test_every_query_of_every_panel_finds_data(shown: Shown) -> None:
         await until(met, "every query has data")
     except AssertionError as error:
         raise AssertionError("\n".join([str(error), *wrong])) from None
-
-
-async def test_a_status_that_is_not_given_yet_is_said_to_be_missing(shown: Shown) -> None:
-    targets = [one for one in all_targets(shown) if has_no_status(shown, one[1]["expr"])]
-    assert targets
-    for panel, target in targets:
-        expr = filled(target["expr"], {})
-        assert not numbers(shown.prometheus.now(expr)), expr
-        if panel["type"] == "stat":
-            assert "or vector(NaN)" in expr  # shown as "No status"
 
 
 async def test_every_variable_has_choices_and_choosing_one_chooses(shown: Shown) -> None:
@@ -246,19 +246,22 @@ async def test_tables_have_the_columns_that_they_name(shown: Shown) -> None:
                 assert labels <= {*named, *organized["excludeByName"]}, panel["title"]
 
 
-async def test_tiles_show_the_newest_values(shown: Shown) -> None:
-    """The number of each KPI without dimensions is the one that was published last."""
+async def test_tiles_show_what_redis_has(shown: Shown) -> None:
+    """Value and status of each KPI without dimensions, whose tile and strip follow each other."""
     plain = [name for name, kpi in shown.catalog.kpis.items() if not kpi.group_by]
     assert plain
 
     def differing() -> list[str]:
         wrong = []
         for kpi in plain:
-            title, newest = shown.title(kpi), shown.newest(kpi)
-            [tile] = [panel for panel in panels_of(shown.overview) if panel["title"] == title]
-            found = shown.prometheus.now(filled(tile["targets"][0]["expr"], {}))
-            if found != [({}, newest)]:
-                wrong.append(f"{title}: {found}, published was {newest}")
+            panels = panels_of(shown.dashboards[f"{names.dashboard_uid('kpi', shown.catalog.name, kpi)}.json"])
+            queries = [target["expr"] for panel in panels[1:3] for target in panel["targets"]]
+            expected = shown.present(kpi)
+            for metric, number in expected.items():
+                expr = filled(next((one for one in queries if f"{metric}{{" in one), "vector(NaN)"), {})
+                [(_, found)] = shown.prometheus.now(expr)
+                if repr(found) != repr(number):
+                    wrong.append(f"{kpi}: {metric} is {found}, in Redis {number}")
         return wrong
 
-    await until(lambda: not differing(), "tiles show the newest values")
+    await until(lambda: not differing(), "tiles show what Redis has")
