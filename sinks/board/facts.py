@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from engine.catalog.lint import Advice, lint
+from engine.catalog.lint import Advice, Verdict, judge
 from engine.catalog.loader import Loaded
 from engine.catalog.model import Catalog, Cumulate, Hop, Metric, Objective, Review, Tumble, Window
 from engine.event_time.durations import DAY_US, nominal_us
@@ -37,7 +37,7 @@ class CatalogFacts:
         self.kpis: dict[str, KpiFacts] = {plan.facts.name: plan.facts for plan in plan_catalog(catalog).kpis}
         self._told = told
         self._excerpts = Excerpts(told.files, whereabouts)
-        self._advised: tuple[date, tuple[Advice, ...]] | None = None  # of which day
+        self._judged: tuple[date, Verdict] | None = None  # of which day
 
     def about(self) -> Object:
         """The catalog itself."""
@@ -86,19 +86,21 @@ class CatalogFacts:
             "metrics": [_metric(self.catalog.metrics[metric]) for metric in metrics],
             "alerts": kpi.alerts,
             "active_alerts": active,
-            "findings": [_finding(advice) for advice in self._advice(now) if _about(advice, name)],
+            "findings": [_finding(advice) for advice in self._verdict(now).advice if _about(advice, name)],
             "file": excerpt.file,
             "line": excerpt.line,
         }
 
     def findings(self, now: datetime) -> Object:
-        return {"findings": [_finding(advice) for advice in self._advice(now)], "scores": {}}
+        """As `streamgauge lint` has it, without what was seen of the values."""
+        verdict = self._verdict(now)
+        return {"findings": [_finding(advice) for advice in verdict.advice], "scores": verdict.scores}
 
-    def _advice(self, now: datetime) -> tuple[Advice, ...]:
+    def _verdict(self, now: datetime) -> Verdict:
         day = _day(now, self.catalog.calendar.timezone)
-        if self._advised is None or self._advised[0] != day:
-            self._advised = day, lint(self.catalog, day)
-        return self._advised[1]
+        if self._judged is None or self._judged[0] != day:
+            self._judged = day, judge(self.catalog, day)
+        return self._judged[1]
 
 
 def _day(now: datetime, timezone: str) -> date:
@@ -151,10 +153,10 @@ def _finding(advice: Advice) -> Object:
     return {
         "rule": advice.rule,
         "subject": advice.subject,
-        "severity": "advice",
+        "severity": advice.severity,
         "message": advice.message,
-        "why": None,
-        "change": advice.hint or None,
+        "why": advice.why,
+        "change": advice.hint,
     }
 
 

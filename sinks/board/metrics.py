@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from sinks.board.mirror import Mirror
 from sinks.board.streaming import Streams
-from sinks.names import BOARD_CONNECTED, BOARD_LAG, HTTP_REQUESTS, HTTP_SECONDS, HTTP_STREAMS, STREAM_PATH
+from sinks.names import (
+    BOARD_CONNECTED,
+    BOARD_LAG,
+    BUILD_INFO,
+    HTTP_REQUESTS,
+    HTTP_SECONDS,
+    HTTP_STREAMS,
+    STREAM_PATH,
+)
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
@@ -23,6 +41,9 @@ class BoardMetrics:
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        build = Gauge(BUILD_INFO, "What runs here.", ("version", "python"), registry=self.registry)
+        build.labels(version("streamgauge"), platform.python_version()).set(1)
         self._requests = Counter(
             HTTP_REQUESTS.removesuffix("_total"),
             "Requests that were answered.",

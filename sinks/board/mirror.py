@@ -116,7 +116,9 @@ class Mirror:
 
     def _back(self) -> None:
         if self.problem is not None:
-            _log.info("values of %d KPIs are read from Redis at %s", len(self.kpis), self._address)
+            series = sum(len(values.series) for values in self.kpis.values())
+            told = "" if series else "; no worker has written values of this catalog there yet"
+            _log.info("%d series of %d KPIs read from Redis at %s%s", series, len(self.kpis), self._address, told)
         self.problem = None
         self._heard = time.monotonic()
 

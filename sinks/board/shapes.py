@@ -149,10 +149,10 @@ class Metric(_Shape):
 class Finding(_Shape):
     rule: str
     subject: str
-    severity: str
+    severity: Literal["warning", "advice"]
     message: str
-    why: str | None
-    change: str | None
+    why: str
+    change: str
 
 
 class Described(Kpi):

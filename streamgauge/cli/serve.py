@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
@@ -40,6 +41,14 @@ def serve(
             metavar="ORIGIN",
         ),
     ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        option(
+            "trusted-proxy",
+            "An address or network whose X-Forwarded-For and -Proto are believed; may be repeated.",
+            metavar="ADDRESS",
+        ),
+    ] = None,
     rate_limit: Annotated[
         str, option("rate-limit", "How many requests each token, or address, may send.", metavar="N/UNIT")
     ] = "200/second",
@@ -70,6 +79,7 @@ def serve(
             "`streamgauge token make NAME --right read --tokens FILE`, then serve with --tokens FILE"
         )
     origins = [_origin(text) for text in cors_origin or ()]
+    proxies = [_network(text) for text in trusted_proxy or ()]
     try:
         parse(rate_limit)
     except ValueError as error:
@@ -88,6 +98,7 @@ def serve(
         port,
         Limits(requests=rate_limit),
         origins,
+        proxies,
         parts=[partial(gateway, brokers=kafka.brokers, security=kafka.security)],
     )
     try:
@@ -96,6 +107,14 @@ def serve(
         raise unreachable(str(error)) from error
     except PortTaken as error:
         raise refused(str(error)) from error
+
+
+def _network(text: str) -> str:
+    """An address or a network, as 10.0.0.0/8. Raises Failure."""
+    try:
+        return str(ip_network(text))
+    except ValueError as error:
+        raise usage(f"--trusted-proxy {text}: write an address, or a network as 10.0.0.0/8") from error
 
 
 def _origin(text: str) -> str:

@@ -91,7 +91,7 @@ def test_an_excerpt_is_the_text_as_it_was_written() -> None:
     assert (excerpt.file, lines[excerpt.line - 1]) == (str(CATALOG), "  sales:")
     assert excerpt.yaml.startswith("metrics:\n  revenue: {source: orders, agg: sum,")
     assert "    group_by: [region]   # where it was sold\n" in excerpt.yaml
-    assert excerpt.yaml.endswith("      - {op: gte, value: 1200000, where: {region: EU}}\n")
+    assert excerpt.yaml.endswith("      - {alert: SalesLow, severity: critical, when: {below: 1000}, for: 1h}\n")
 
 
 @pytest.mark.parametrize("kpi", ["sales", "orders_today", "paid_share"])
@@ -164,15 +164,24 @@ async def test_a_kpi_says_what_it_is(served: Served) -> None:
     assert found["findings"]
     everything = await served.json("/api/v1/findings")
     assert {one["subject"] for one in everything["findings"]} >= {'kpi "sales"', 'kpi "orders_today"'}
+    assert {one["severity"] for one in everything["findings"]} <= {"advice", "warning"}
+    assert all(one["message"] and one["why"] and one["change"] for one in everything["findings"])
+    assert everything["scores"].keys() == {"grow"}
+    assert 0 <= everything["scores"]["grow"] < 100
+    assert found["alerts"] == [{"alert": "SalesLow", "severity": "critical", "when": {"below": 1000}, "for": "1h"}]
+    assert found["active_alerts"] == []
 
 
 async def test_alerts_are_what_redis_holds(served: Served, redis: Redis) -> None:
     assert await served.json("/api/v1/alerts") == {"alerts": []}
     alert = b'{"alert":"Low","kpi":"sales","value":10.50}'
-    await redis.hset(redis_alerts(NAME), "Low|sales|-", alert)
+    other = b'{"alert":"Low","kpi":"orders_today","value":1}'
+    await redis.hset(redis_alerts(NAME), mapping={"Low|sales|-": alert, "Low|orders_today|-": other})
     await redis.expire(redis_alerts(NAME), 60)
     response = await served.get("/api/v1/alerts")
-    assert response.content == b'{"alerts":[%b]}' % alert
+    assert response.content == b'{"alerts":[%b,%b]}' % (other, alert)
+    detail = await served.get("/api/v1/kpis/sales")
+    assert b'"active_alerts":[%b]' % alert in detail.content
 
 
 async def test_pages_are_served_from_any_path_of_theirs(served: Served) -> None:
