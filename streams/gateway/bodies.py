@@ -9,13 +9,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from engine.dead_letters import Reason
 
+T = TypeVar("T")
 Headers = Sequence[tuple[str, bytes]]
 Form = Literal["one", "array", "lines", "either"]  # "either": an array is many, anything else is one
 
@@ -30,6 +31,8 @@ _STRUCTURED: Final = "application/cloudevents+json"
 _BATCHED: Final = "application/cloudevents-batch+json"
 _UTF8: Final = ("", "utf-8", "utf8", "us-ascii")
 _GZIP_OR_ZLIB: Final = 47  # window bits: whichever of the two the data begins with
+_MEMBERS: Final = 100  # of a gzip body: each costs as much as what is left of the body
+_BLANK: Final = 10  # lines, blank ones among them, for each event
 _MANY: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -58,7 +61,7 @@ class BodyKind:
     encoding: str = ""
     headers: Headers = ()  # of the records
 
-    def events(self, body: bytes, most_bytes: int) -> Carried:
+    def events(self, body: bytes, most_bytes: int, most_events: int) -> Carried:
         """Raises UnreadableBody. ``most_bytes`` is what it may have after decompression."""
         if self.encoding:
             body = _decompressed(body, most_bytes)
@@ -66,12 +69,11 @@ class BodyKind:
             case "one":
                 return Carried([body], self.headers)
             case "lines":
-                lines = [line.removesuffix(b"\r") for line in body.split(b"\n")]
-                return Carried(_some([line for line in lines if line and not line.isspace()]), self.headers)
+                return Carried(_lines(body, most_events), self.headers)
             case "either" if not body.lstrip(b" \t\r\n").startswith(b"["):
                 return Carried([body], self.headers)
             case _:
-                return Carried(_some(_elements(body)), self.headers)
+                return Carried(_elements(body, most_events), self.headers)
 
 
 def body_kind(raw: Iterable[tuple[bytes, bytes]]) -> BodyKind:
@@ -146,18 +148,36 @@ def _decompressed(body: bytes, most: int) -> bytes:
         if not reader.eof:
             raise UnreadableBody(422, "malformed", "the compressed body ends too early")
         parts.append(part)
+        if len(parts) > _MEMBERS:
+            raise UnreadableBody(
+                413, "too_large", f"a compressed body has at most {_MEMBERS} parts; compress it as one"
+            )
         body = reader.unused_data
     return b"".join(parts)
 
 
-def _elements(body: bytes) -> list[bytes]:
+def _lines(body: bytes, most: int) -> list[bytes]:
+    if body.count(b"\n") > _BLANK * most:
+        raise _too_many(most)
+    lines = [line.removesuffix(b"\r") for line in body.split(b"\n")]
+    return _some([line for line in lines if line and not line.isspace()], most)
+
+
+def _elements(body: bytes, most: int) -> list[bytes]:
     try:
-        return [bytes(element) for element in _MANY.decode(body)]
+        found = _MANY.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnreadableBody(422, "malformed", f"the body is no JSON array: {error}") from error
+    return [bytes(element) for element in _some(found, most)]
 
 
-def _some(events: list[bytes]) -> list[bytes]:
+def _some(events: list[T], most: int) -> list[T]:
     if not events:
         raise UnreadableBody(422, "malformed", "there is no event in the body")
+    if len(events) > most:
+        raise _too_many(most)
     return events
+
+
+def _too_many(most: int) -> UnreadableBody:
+    return UnreadableBody(413, "too_large", f"a request has at most {most:,} events")

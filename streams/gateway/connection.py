@@ -40,7 +40,9 @@ class Connection:
         self._settled = asyncio.Event()  # whether it is known if Kafka is there
         self._broken = asyncio.Event()
         self._partitions: dict[str, int] = {}
+        self._looking = asyncio.Lock()
         self._looked = -_AGAIN_SECONDS
+        self._ending: set[asyncio.Task[None]] = set()
         self.task: asyncio.Task[None]
 
     async def __aenter__(self) -> Connection:
@@ -51,9 +53,10 @@ class Connection:
         self.task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self.task
+        await asyncio.gather(*self._ending)
 
     async def producer(self) -> AIOKafkaProducer:
-        """Waits for the first attempt to connect, no longer. Raises Away."""
+        """Waits for the end of an attempt to connect, the first one or after a failure. Raises Away."""
         await self._settled.wait()
         if self._producer is None:
             raise Away("Kafka cannot be reached")
@@ -62,15 +65,10 @@ class Connection:
     async def partitions(self, topic: str) -> int:
         """How many a topic has. Raises Away where it is not there, or nobody answers."""
         producer = await self.producer()
-        if topic not in self._partitions and time.monotonic() - self._looked >= _AGAIN_SECONDS:
-            self._looked = time.monotonic()
-            try:
-                async with asyncio.timeout(START_SECONDS):
-                    # Of all topics: asking for one by name would make it, on brokers that create topics by themselves.
-                    cluster = await producer.client.fetch_all_metadata()
-            except (KafkaError, TimeoutError) as error:
-                raise Away("Kafka does not answer") from error
-            self._partitions = {name: len(cluster.partitions_for_topic(name) or ()) for name in cluster.topics()}
+        async with self._looking:
+            if topic not in self._partitions and time.monotonic() - self._looked >= _AGAIN_SECONDS:
+                self._partitions = await _partition_counts(producer)
+                self._looked = time.monotonic()
         found = self._partitions.get(topic)
         if not found:
             raise Away(f"topic {topic} does not exist; it is made with `streamgauge topics`")
@@ -100,15 +98,17 @@ class Connection:
                 _log.info("Kafka is there again: events are taken")
             told = ""
             self._broken.clear()
-            self._partitions.clear()
+            self._partitions = {}
+            self._looked = -_AGAIN_SECONDS
             self._producer = producer
             self._settled.set()
             try:
                 await self._broken.wait()
             finally:
-                self._settled.clear()
                 self._producer = None
-                await _stop(producer)
+                ending = asyncio.create_task(_stop(producer))
+                self._ending.add(ending)
+                ending.add_done_callback(self._ending.discard)
 
     async def _start(self) -> AIOKafkaProducer:
         await reach(self._brokers, self._security)
@@ -129,6 +129,15 @@ class Connection:
             await _stop(producer)
             raise
         return producer
+
+
+async def _partition_counts(producer: AIOKafkaProducer) -> dict[str, int]:
+    """Of all topics: asking for one by name would make it, on brokers that create topics by themselves. Raises Away."""
+    try:
+        cluster = await producer.client.fetch_all_metadata()
+    except KafkaError as error:
+        raise Away("Kafka does not answer") from error
+    return {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in cluster.topics()}
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:

@@ -68,12 +68,9 @@ def event_routes(board: Board, store: Store) -> APIRouter:
         try:
             kind = body_kind(request.headers.raw)
             await store.ready()
-            carried = kind.events(await request.body(), board.limits.of(request.url.path).body_bytes)
-            most = min(MOST_EVENTS, board.rates.most("events"))
-            if len(carried.values) > most:
-                raise UnreadableBody(
-                    413, "too_large", f"{len(carried.values):,} events; a request has at most {most:,}"
-                )
+            most_bytes = board.limits.of(request.url.path).body_bytes
+            most_events = min(MOST_EVENTS, board.rates.most("events"))
+            carried = kind.events(await request.body(), most_bytes, most_events)
         except UnreadableBody as error:
             metrics.count(source, [{"status": error.status, "reason": error.reason}])
             raise ProblemError(error.status, str(error), more={"reason": error.reason}) from error

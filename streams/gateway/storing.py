@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -26,6 +26,7 @@ WRITE_SECONDS: Final = 10.0
 HELD_BYTES: Final = 64 * 2**20
 """What may wait for Kafka, over all partitions."""
 
+T = TypeVar("T")
 Record = tuple[bytes | None, bytes, Sequence[tuple[str, bytes]]]  # key, value, headers
 _log = logging.getLogger(__name__)
 
@@ -76,13 +77,13 @@ class Store:
 
     async def ready(self) -> None:
         """Raises Away where it is known that nothing can be stored."""
-        await self._connection.producer()
+        await self._within(self._connection.producer())
 
     async def store(self, topic: str, records: Mapping[int, Record]) -> dict[int, Fate]:
         """What became of each record, by its index. Records of one key go to one partition, in order; those without
         share the next partition in turn. Raises Away.
         """
-        count = await self._connection.partitions(topic)
+        count = await self._within(self._connection.partitions(topic))
         self._turn += 1
         places: dict[int, list[int]] = {}
         chosen: dict[bytes | None, int] = {None: self._turn % count}
@@ -118,6 +119,13 @@ class Store:
             for index, fate in zip(indices, parts[partition].fates, strict=True)
         }
 
+    async def _within(self, waited: Coroutine[Any, Any, T]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await waited
+        except TimeoutError as error:
+            raise Away("Kafka does not answer") from error
+
     def _lane(self, topic: str, partition: int) -> _Lane:
         lane = self._lanes.get((topic, partition))
         if lane is None:
@@ -143,7 +151,10 @@ class _Lane:
             part.done.set()  # Kafka has not answered for so long that waiting in line is of no use
             return part
         self._parts.append(part)
-        if self._writing is None or self._writing.done():
+        if self._writing is not None and self._writing.done():
+            self._writing.result()  # raises what went wrong in this program
+            self._writing = None
+        if self._writing is None:
             self._writing = asyncio.create_task(self._write())
         return part
 

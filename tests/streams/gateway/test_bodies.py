@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from streams.gateway.bodies import UnreadableBody, body_kind
 
-MOST = 10_000
+MOST = 10_000  # bytes
+EVENTS = 20
 
 
 def read(body: bytes, type_: str | None = "application/json", **headers: str) -> tuple[list[bytes], dict[str, bytes]]:
@@ -21,7 +22,7 @@ def read(body: bytes, type_: str | None = "application/json", **headers: str) ->
     raw = [(name.replace("_", "-").encode(), text.encode("latin-1")) for name, text in headers.items()]
     if type_ is not None:
         raw.append((b"content-type", type_.encode()))
-    carried = body_kind(raw).events(body, MOST)
+    carried = body_kind(raw).events(body, MOST, EVENTS)
     return carried.values, dict(carried.headers)
 
 
@@ -92,6 +93,17 @@ def test_an_array_that_is_none_is_refused_as_a_whole(body: bytes) -> None:
     assert refused(body)[:2] == (422, "malformed")
 
 
+def test_more_events_than_are_taken_at_once_are_refused() -> None:
+    for most, body, type_ in (
+        (EVENTS, b"[" + b",".join([b"{}"] * EVENTS) + b"]", "application/json"),
+        (EVENTS, b"{}\n\n" * EVENTS, "application/x-ndjson"),
+    ):
+        assert len(read(body, type_)[0]) == most
+        more = body[:-1] + b",{}]" if type_ == "application/json" else body + b"{}"
+        assert refused(more, type_)[:2] == (413, "too_large")
+    assert refused(b"\n" * 500, "application/x-ndjson")[:2] == (413, "too_large")
+
+
 def test_lines_without_any_event_are_refused() -> None:
     assert refused(b"\n \r\n", "application/x-ndjson")[:2] == (422, "malformed")
 
@@ -106,6 +118,8 @@ def test_compressed_bodies_are_read_and_bounded() -> None:
     bomb = gzip.compress(b" " * (MOST + 1))
     assert len(bomb) < 100
     assert refused(bomb, content_encoding="gzip")[:2] == (413, "too_large")
+    assert read(gzip.compress(b"\n") * 99 + gzip.compress(b"{}"), "application/jsonl", content_encoding="gzip")
+    assert refused(gzip.compress(b"") * 101, content_encoding="gzip")[:2] == (413, "too_large")
     twice = gzip.compress(b" " * (MOST // 2 + 1)) * 2
     assert refused(twice, content_encoding="gzip")[:2] == (413, "too_large")
 
