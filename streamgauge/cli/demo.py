@@ -59,11 +59,15 @@ def demo(
             "metrics-port", "The worker's port; the next free one when it is taken.", metavar="PORT", min=0, max=65535
         ),
     ] = 9108,
+    port: Annotated[
+        int, option("port", "The board's port; the next free one when it is taken.", metavar="PORT", min=0, max=65535)
+    ] = 8080,
+    no_browser: Annotated[bool, option("no-browser", "Do not open the board in a browser.")] = False,
     picture: Annotated[
         Path | None, option("picture", "At the end, write the view to this file as SVG.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Watch KPIs of a grocery retailer live: real Kafka, real Valkey, one worker, 1.47 million till lines.
+    """Watch KPIs of a grocery retailer live: real Kafka, real Valkey, one worker, the board, 1.47 million till lines.
 
     Needs nothing installed. Ctrl-C ends everything; a second start goes on from where the first one was.
     """
@@ -72,7 +76,19 @@ def demo(
     from streamgauge.services import ServiceError
 
     path = catalog or catalog_path()
-    wanted = running.Wanted(path, data_dir.absolute(), for_, speed, days, kafka_port, redis_port, metrics_port, picture)
+    wanted = running.Wanted(
+        path,
+        data_dir.absolute(),
+        for_,
+        speed,
+        days,
+        kafka_port,
+        redis_port,
+        metrics_port,
+        port,
+        not no_browser,
+        picture,
+    )
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -11,11 +11,12 @@ from pathlib import Path
 from engine.catalog.model import Catalog
 from sinks.names import METRICS_PATH
 from streamgauge.catalog_files import catalog_texts
-from streamgauge.cli.output import say, warn
+from streamgauge.cli.output import say, stdout, warn
+from streamgauge.demo.browser import open_page
+from streamgauge.demo.children import Child, running_serve, running_worker
 from streamgauge.demo.events import Sending, kept_lines, retail_source, send_lines
 from streamgauge.demo.show import Show
 from streamgauge.demo.waiting import done_unless
-from streamgauge.demo.worker_process import running_worker
 from streamgauge.services import embedded_services, free_port
 from streamgauge.settings import kafka_address, redis_address
 from streams.definitions import Definitions
@@ -37,6 +38,8 @@ class Wanted:
     kafka_port: int
     redis_port: int
     metrics_port: int
+    port: int
+    browser: bool
     picture: Path | None
 
 
@@ -63,16 +66,26 @@ async def run(catalog: Catalog, wanted: Wanted) -> None:
         port = free_port(wanted.metrics_port)
         if port != wanted.metrics_port and wanted.metrics_port:
             warn(f"port {wanted.metrics_port} is taken, the worker listens on {port}")
-        with running_worker(wanted.catalog, kafka, address, wanted.folder, port, replaced_by) as worker:
-            if not await done_unless(stop, worker.wait_until_ready()):
+        page = free_port(wanted.port, frozenset({port}))
+        if page != wanted.port and wanted.port:
+            warn(f"port {wanted.port} is taken, the board listens on {page}")
+        with (
+            running_worker(wanted.catalog, kafka, address, wanted.folder, port, replaced_by) as worker,
+            running_serve(wanted.catalog, kafka, address, wanted.folder, page) as board,
+        ):
+            if not await done_unless(stop, _all_ready(worker, board)):
                 return
             say(f"the worker is ready; metrics at {worker.address}{METRICS_PATH}, log in {worker.log}")
+            say(f"the board is at {board.address}, log in {board.log}")
+            if wanted.browser and stdout().is_terminal:
+                open_page(board.address)
             addresses = (
+                f"board {board.address}",
                 f"brokers {services.kafka} · redis {services.redis} · metrics {worker.address}{METRICS_PATH}",
                 "Ctrl-C ends everything"
                 + (" · --speed 60 makes an hour pass in a minute" if wanted.speed == 1 else ""),
             )
-            show = Show(catalog, Sending(lines), worker, addresses, picture=wanted.picture)
+            show = Show(catalog, Sending(lines), worker, board, addresses, picture=wanted.picture)
             sending = asyncio.create_task(send_lines(show.sending, source.topic, kafka, wanted.speed))
             try:
                 await show.until(stop, wanted.seconds, services, address, sending)
@@ -81,4 +94,9 @@ async def run(catalog: Catalog, wanted: Wanted) -> None:
                 await asyncio.wait([sending], timeout=STOP_SECONDS)
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
-    say("ended: the worker, Kafka and Valkey are stopped; the same command goes on from here")
+    say("ended: the board, the worker, Kafka and Valkey are stopped; the same command goes on from here")
+
+
+async def _all_ready(*children: Child) -> None:
+    for child in children:
+        await child.wait_until_ready()

@@ -23,10 +23,11 @@ from sinks.redis import reading
 from sinks.redis.connection import RedisAddress, connect
 from streamgauge.cli.output import say, stdout
 from streamgauge.demo import DemoError
+from streamgauge.demo.children import Child
+from streamgauge.demo.counters import Counters
 from streamgauge.demo.events import Sending
 from streamgauge.demo.screen import SERIES_SHOWN, Activity, screen, series_key, values_table
 from streamgauge.demo.waiting import came
-from streamgauge.demo.worker_process import Counters, Worker
 from streamgauge.live import TREND_WIDTH, Value
 from streamgauge.services import Services
 
@@ -43,7 +44,8 @@ class Show:
 
     catalog: Catalog
     sending: Sending
-    worker: Worker
+    worker: Child
+    board: Child
     addresses: Sequence[str]
     values: dict[str, list[Value]] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
@@ -70,7 +72,7 @@ class Show:
         try:
             with live or contextlib.nullcontext():
                 while not await came(stop, LOOK_SECONDS):
-                    failure = self.worker.ended() or services.failure()
+                    failure = self.worker.ended() or self.board.ended() or services.failure()
                     if failure:
                         raise DemoError(failure)
                     if sending.done():

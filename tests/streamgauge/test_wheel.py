@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -41,6 +42,23 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.fixture(scope="module")
+def source_distribution(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Names in it."""
+    folder = tmp_path_factory.mktemp("sdist")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder], cwd=ROOT, check=True)
+    (built,) = folder.glob("*.tar.gz")
+    with tarfile.open(built) as archive:
+        return [name.partition("/")[2] for name in archive.getnames()]
+
+
+def page_files() -> list[str]:
+    folder = ROOT / "sinks" / "board" / "static"
+    found = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    assert "index.html" in found
+    return found
+
+
 def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
     return subprocess.run(
@@ -59,7 +77,15 @@ def test_it_holds_the_four_packages_the_catalogs_and_the_licence(wheel: Path) ->
     assert tops == {"engine", "streams", "sinks", "streamgauge"}
     assert {"streamgauge/catalogs/retail.yaml", "streamgauge/catalogs/business.yaml"} <= set(names)
     assert "sinks/redis/write.lua" in names
+    assert {f"sinks/board/static/{path}" for path in page_files()} <= set(names)
     assert [name for name in names if name.endswith("licenses/LICENSE")]
+
+
+def test_the_boards_page_and_its_source_are_in_the_source_distribution(source_distribution: list[str]) -> None:
+    assert {f"sinks/board/static/{path}" for path in page_files()} <= set(source_distribution)
+    source = {name for name in source_distribution if name.startswith("board/")}
+    assert {"board/build.py", "board/index.html", "board/package-lock.json", "board/src/App.svelte"} <= source
+    assert not [name for name in source if "node_modules" in name]
 
 
 def test_the_command_runs_from_there(installed: Path) -> None:
@@ -75,7 +101,7 @@ def test_the_command_runs_from_there(installed: Path) -> None:
 
 
 def test_a_short_demo_runs_from_there(installed: Path) -> None:
-    ports = ["--kafka-port", "0", "--redis-port", "0", "--metrics-port", "0"]
+    ports = ["--kafka-port", "0", "--redis-port", "0", "--metrics-port", "0", "--port", "0"]
     ended = run(installed, "demo", "--days", "2", "--for", "3", *ports, "--data-dir", "demo")
     assert ended.returncode == 0, ended.stderr + (installed / "demo" / "worker.log").read_text()
     assert "first values after" in ended.stderr

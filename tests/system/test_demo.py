@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,12 +10,14 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from pathlib import Path
 
 import psutil
 
 from tests.streamgauge.conftest import Run
 
+BOARD = re.compile(r"the board is at (http://127\.0\.0\.1:\d+),")
 SENT = re.compile(r"([\d,]+) of ([\d,]+) lines sent")
 
 
@@ -30,9 +33,9 @@ def sent(said: str) -> list[int]:
 
 def test_it_starts_ends_and_goes_on(command: Run, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    with socket.socket() as kafka, socket.socket() as valkey, socket.socket() as worker:
+    with socket.socket() as kafka, socket.socket() as valkey, socket.socket() as worker, socket.socket() as board:
         ports = {}
-        for name, taken in (("Kafka", kafka), ("Valkey", valkey), ("the worker", worker)):
+        for name, taken in (("Kafka", kafka), ("Valkey", valkey), ("the worker", worker), ("the board", board)):
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             ports[name] = taken.getsockname()[1]
@@ -43,6 +46,8 @@ def test_it_starts_ends_and_goes_on(command: Run, tmp_path: Path) -> None:
             ports["Valkey"],
             "--metrics-port",
             ports["the worker"],
+            "--port",
+            ports["the board"],
         ]
         first = command(
             "demo", "--data-dir", data, "--days", 3, "--for", 6, *options, "--picture", tmp_path / "view.svg"
@@ -57,7 +62,7 @@ def test_it_starts_ends_and_goes_on(command: Run, tmp_path: Path) -> None:
 
     again = subprocess.Popen(
         [sys.executable, "-m", "streamgauge", "demo", "--data-dir", data]
-        + ["--kafka-port", "0", "--redis-port", "0", "--metrics-port", "0"],
+        + ["--kafka-port", "0", "--redis-port", "0", "--metrics-port", "0", "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ, start_new_session=True,
     )  # fmt: skip
     watchdog = threading.Timer(90, again.kill)
@@ -66,10 +71,17 @@ def test_it_starts_ends_and_goes_on(command: Run, tmp_path: Path) -> None:
     said = ""
     while "KPIs have values" not in said and (line := again.stderr.readline()):
         said += line
+    address = BOARD.search(said)
+    assert address is not None, said
+    with urllib.request.urlopen(f"{address[1]}/api/v1/kpis/sales_30d/values", timeout=10) as answer:
+        [value] = json.load(answer)["values"]
+    with urllib.request.urlopen(address[1], timeout=10) as answer:
+        assert '<div id="board">' in answer.read().decode()
     os.killpg(again.pid, signal.SIGINT)  # as Ctrl-C does, to all in the foreground
     out, rest = again.communicate()
     watchdog.cancel()
     assert again.returncode == 0, said + rest
+    assert value["value"] > 0
     assert "the same command goes on from here" in rest
     assert "Sales, last 30 days" in out
     assert sent(said)[0] >= sent(first.err)[-1] > 1_000
