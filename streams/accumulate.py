@@ -113,6 +113,10 @@ class Accumulate:
         """Where each partition goes on."""
         return {tp: owned.state.offset for tp, owned in self._owned.items()}
 
+    def topic_ids(self) -> dict[str, str]:
+        """The ids, as text, of the topics that the state is of; "" where brokers give none."""
+        return {tp.topic: owned.state.topic_id for tp, owned in self._owned.items()}
+
     # -- assignment and revocation -----------------------------------------------------------------------------------
 
     async def recover(self, plan: Plan, wanted: Collection[TP], reader: TopicReader) -> None:

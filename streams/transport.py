@@ -15,7 +15,7 @@ What differs from Faust's own aiokafka driver, and why:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from mode.threads import WorkerThread
 
 from streams import fetching
 from streams.fetching import BatchedTopics
+from streams.topic_ids import topic_id_text, topic_ids
 
 SCHEME = "batch"
 # A partition whose buffer is full is asked again this soon while the others have nothing.
@@ -156,6 +157,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = self._ensure_consumer()
         return {tp: await consumer.committed(TopicPartition(*tp)) for tp in tps}
 
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        found: dict[str, str] = await self.call_thread(self._topic_ids, topics)
+        return found
+
+    async def _topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        ids = await topic_ids(self._ensure_consumer()._client, topics)
+        return {topic: topic_id_text(raw) for topic, raw in ids.items()}
+
     def lag(self, tp: TP) -> Lag | None:
         """None while the partition is not assigned or its position not yet known. Safe to call from any thread."""
         subscription = self._ensure_consumer()._subscription.subscription
@@ -194,6 +203,10 @@ class Consumer(driver.Consumer):
     async def committed_offsets(self, tps: set[TP]) -> dict[TP, int | None]:
         """The group's committed next offsets; None where there is none."""
         return await self._thread.committed_offsets(tps)
+
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """The ids of the topics that there are, as text. Raises KafkaError when no broker answers."""
+        return await self._thread.topic_ids(topics)
 
     def lag(self, tp: TP) -> Lag | None:
         return self._thread.lag(tp)

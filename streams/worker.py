@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from engine.blocks import UnknownVersion
@@ -39,12 +40,13 @@ from streams.producing import BulkWriter
 from streams.reading import topic_reader
 from streams.refill import refilling
 from streams.security import KafkaSecurity
-from streams.state_checks import StateLost
+from streams.state_checks import StateLost, check_topic
 from streams.topics import TopicsDiffer, blocks_changelog, check_topics, windows_changelog
 
 STOP_SECONDS = 7.0
 FAILED_SECONDS = 3.0  # for leaving the group, when something went wrong
 CATALOG_LOOK_SECONDS = 5.0
+TOPIC_LOOK_SECONDS = 5.0
 HEALTH_LOOK_SECONDS = 0.5
 PUBLISH_SECONDS = 3.0  # for the last publication
 LEFT_SECONDS = 0.5
@@ -130,6 +132,7 @@ class _Worker:
         self._merge: Merge
         self._definitions: Definitions
         self._plan: tuple[int, Plan] | None = None  # by its sequence
+        self._topic_ids: dict[str, str] = {}  # of the topics that the state is of
         self._recovery: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -212,7 +215,13 @@ class _Worker:
     async def _work(self, app: StreamApp, redis: RedisSink | None) -> None:
         """From joining the group to leaving it."""
         self._health.unready = {"assignment": "no partitions are assigned yet"}
-        loops = [self._flushing(), self._publishing(), self._watching(app, redis), self._watching_catalog()]
+        loops = [
+            self._flushing(),
+            self._publishing(),
+            self._watching(app, redis),
+            self._watching_catalog(),
+            self._watching_topics(),
+        ]
         if redis is not None:
             topic = values_topic(self._catalog.name)
             loops.append(refilling(redis, topic, self._settings.brokers, self._settings.security))
@@ -274,6 +283,7 @@ class _Worker:
             merges = {tp for tp in assigned if tp.topic == partials}
             await self._merge.recover(plan, merges - self._merge.tps, reader)
             await self._accumulate.recover(plan, assigned - merges - self._accumulate.tps, reader)
+        self._topic_ids |= self._accumulate.topic_ids() | self._merge.topic_ids()
         if assigned != self._app.batch_consumer.assignment():
             return  # another rebalance came meanwhile, and another call comes after it
         self._health.unready.pop("assignment", None)
@@ -336,6 +346,16 @@ class _Worker:
         while list(await asyncio.to_thread(reread)) == before:
             await asyncio.sleep(CATALOG_LOOK_SECONDS)
         _log.warning("the catalog's files have changed; this worker keeps the one it began with until it is restarted")
+
+    async def _watching_topics(self) -> None:
+        """A topic that is deleted and made again while it is read: its offsets mean other events. Raises StateLost."""
+        while True:
+            await asyncio.sleep(TOPIC_LOOK_SECONDS)
+            if not self._topic_ids:
+                continue
+            with contextlib.suppress(KafkaError):  # a broker that is away is what others look after
+                for topic, now in (await self._app.batch_consumer.topic_ids(self._topic_ids)).items():
+                    check_topic(topic, self._topic_ids[topic], now)
 
     async def _guarded(self, work: Awaitable[Any]) -> None:
         """The first thing that goes wrong anywhere ends the worker."""

@@ -304,6 +304,19 @@ async def test_rule_04_topics_that_do_not_fit_the_state_end_the_worker(
         assert "Traceback" not in worker.log.read_text()
 
 
+async def test_a_topic_that_is_made_again_under_a_worker_ends_it(shop: Shop) -> None:
+    """Rule 4, while it runs."""
+    with shop.worker() as worker:
+        await worker.ready()
+        await shop.send(orders(500))
+        await shop.until(lambda: shop.seen > 0)
+        await delete_topic(shop.kafka, f"{shop.name}.orders")
+        await shop.make_topics()
+        assert await worker.ended() == 1
+        assert "was deleted and made again" in worker.log.read_text().splitlines()[-1]
+        assert "Traceback" not in worker.log.read_text()
+
+
 async def test_events_deleted_before_they_were_read_make_values_incomplete(shop: Shop) -> None:
     """Rule 4."""
     events = orders(3000)
