@@ -9,9 +9,10 @@ from grafana_foundation_sdk.models.dashboard import Panel
 
 from sinks import names
 from sinks.board.definitions import in_words
+from sinks.grafana.alerts import alerts_by_series
 from sinks.grafana.bands import bands
 from sinks.grafana.layout import Line, Section
-from sinks.grafana.overview import CHANGE, alerts_table, change, strip, value_tile
+from sinks.grafana.overview import CHANGE, change, strip, value_tile
 from sinks.grafana.palette import OK, TEXT, by_series, by_thresholds, fixed, missing_as
 from sinks.grafana.panels import (
     EARLIER_STYLE,
@@ -47,7 +48,13 @@ def detail(subject: Subject) -> list[Section]:
         Section("", [top]),
         Section("Over time", history),
         Section("Series", list(_series(subject))),
-        Section("How sound it is", [Line(7, [8, 8, 8], _soundness(subject)), Line(6, [24], [_alerts(subject)])]),
+        Section(
+            "How sound it is",
+            [
+                Line(7, [8, 8, 8], _soundness(subject)),
+                Line(6, [24], [alerts_by_series(of_kpis([subject.name]), subject.dimensions)]),
+            ],
+        ),
     ]
 
 
@@ -184,7 +191,3 @@ def _soundness(subject: Subject) -> list[Panel]:
             description="The clock, less how far event time has come.",
         ),
     ]
-
-
-def _alerts(subject: Subject) -> Panel:
-    return alerts_table("Alerts", of_kpis([subject.name]), subject.dimensions)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from grafana_foundation_sdk.models.dashboard import Panel
 
 from sinks import names
+from sinks.grafana.alerts import active_alerts
 from sinks.grafana.layout import Line, Section
 from sinks.grafana.palette import CRITICAL, FAINT, OK, TEXT, WARNING, by_series, fixed, missing_as
 from sinks.grafana.panels import Look, Query, lines, stats
@@ -56,7 +57,6 @@ def _now() -> list[Panel]:
     lag = or_missing(f"sum(max by (topic, partition) ({selector(names.CONSUMER_LAG)}))")
     delay = or_missing(f"max({selector(names.WATERMARK_DELAY)})")
     refused = or_zero(f"sum(increase({selector(names.EVENTS, _REFUSED)}[$__range]))")
-    active = or_missing('max(alertmanager_alerts{state="active"})')
     return [
         number("Workers", workers, Look(color=text), "Workers that answered the last scrape."),
         number("Events", rate, Look(unit=_EVENTS_PER_SECOND, color=text), "Read in a second, by all workers."),
@@ -65,12 +65,7 @@ def _now() -> list[Panel]:
             "Watermark delay", delay, Look(unit=SECONDS, color=text), "Of the source that is furthest behind the clock."
         ),
         number("Dead letters", refused, Look(decimals=0, color=text), "Late and invalid events within the time shown."),
-        number(
-            "Active alerts",
-            active,
-            Look(decimals=0, color=text),
-            "In Alertmanager, from Prometheus' rules and the engine.",
-        ),
+        active_alerts(),
     ]
 
 

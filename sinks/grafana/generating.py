@@ -21,6 +21,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from engine.catalog.model import Catalog
 from engine.catalog.words import WEEKDAYS
 from sinks import names
+from sinks.grafana.alerts import IN_ALERTMANAGER
 from sinks.grafana.detail import detail
 from sinks.grafana.engine import engine
 from sinks.grafana.layout import Section, placed
@@ -43,7 +44,7 @@ def dashboards(catalog: Catalog, board: str = BOARD) -> dict[str, str]:
         for title, kind in (("Overview", "overview"), ("Engine", "engine"))
     )
     to_board = link("Live board", board.rstrip("/") + "/", new_tab=True)
-    to_alerts = link("Alerts in Alertmanager", "/alerting/groups?alertmanager=Alertmanager")
+    to_alerts = link("Alerts in Alertmanager", IN_ALERTMANAGER)
     made = [
         _dashboard(
             catalog,

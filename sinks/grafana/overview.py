@@ -15,8 +15,9 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from engine.catalog.model import Catalog
 from sinks import names
+from sinks.grafana.alerts import active_alerts, alerts_by_series, alerts_of_rules
 from sinks.grafana.layout import Line, Section, even
-from sinks.grafana.palette import CRITICAL, FAINT, OK, TEXT, WARNING, fixed, missing_as
+from sinks.grafana.palette import CRITICAL, FAINT, OK, TEXT, WARNING, fixed, missing_as, none_is_faint
 from sinks.grafana.panels import (
     IN_ITS_COLOR,
     STATUS,
@@ -26,7 +27,6 @@ from sinks.grafana.panels import (
     bars,
     result_of,
     rows,
-    rule_alerts,
     stats,
 )
 from sinks.grafana.queries import current, of_kpis, or_missing, or_zero, selector, without_rest
@@ -35,7 +35,6 @@ from sinks.grafana.units import SECONDS, SHARE
 from sinks.grafana.wording import literal
 
 PER_LINE = 4
-FIRING = 'alertstate="firing"'
 _SHOWN_SERIES = 3
 _NOTHING = 1e-9  # a smaller change is none
 _AGE = Look(unit=SECONDS, decimals=0, color=fixed(TEXT), mappings=missing_as("No data"))
@@ -55,7 +54,7 @@ def overview(catalog: Catalog, subjects: Sequence[Subject]) -> list[Section]:
     return [
         Section("", [Line(4, [4] * 6, _summary(kpis, len(subjects)))]),
         *(Section(literal(title), _tiles(of_goal)) for title, of_goal in goals),
-        Section("Alerts", [Line(9, [10, 14], [_rules(subjects), alerts_table("Alerts by series", kpis)])]),
+        Section("Alerts", [Line(9, [10, 14], [alerts_of_rules(kpis), alerts_by_series(kpis)])]),
         Section("All KPIs", [Line(12, [24], [_table(kpis)])]),
     ]
 
@@ -63,23 +62,21 @@ def overview(catalog: Catalog, subjects: Sequence[Subject]) -> list[Section]:
 def _summary(kpis: str, count: int) -> list[Panel]:
     worst = f"max by ({names.KPI_LABEL}) ({current(names.KPI_STATUS, kpis)})"
     without = f"{count} - ({or_zero(f'count({worst})')})"
-    firing = or_zero(f"count({_alerts(kpis, FIRING)})")
     oldest = or_missing(f"time() - min({current(names.KPI_WATERMARK, kpis)})")
 
     def number(title: str, expr: str, look: Look, why: str) -> Panel:
         return stats(title, [Query(expr)], look, description=why)
 
     def standing(title: str, status: str, color: str, why: str) -> Panel:
-        return number(
-            title, or_zero(f"count({worst} == {names.STATUS_NUMBERS[status]})"), Look(color=fixed(color)), why
-        )
+        look = Look(color=fixed(color), mappings=none_is_faint())
+        return number(title, or_zero(f"count({worst} == {names.STATUS_NUMBERS[status]})"), look, why)
 
     return [
         standing("Critical", "critical", CRITICAL, "KPIs with a series that missed its target by far."),
         standing("Warning", "warning", WARNING, "KPIs whose worst series missed its target by little."),
         standing("OK", "ok", OK, "KPIs all of whose series with a status meet their targets."),
         number("No status", without, Look(color=fixed(FAINT)), "KPIs without a target, a value, or a window to judge."),
-        number("Firing alerts", firing, Look(color=fixed(TEXT)), "Alerts of Prometheus' rules on these KPIs."),
+        active_alerts(),
         number("Oldest data", oldest, _AGE, "The clock, less the event time of the KPI that is furthest behind."),
     ]
 
@@ -149,26 +146,6 @@ def change(subject: Subject) -> Look:
         ),
     ]
     return replace(CHANGE, mappings=[*ranges, *missing_as("–")])
-
-
-def _alerts(kpis: str, *matchers: str) -> str:
-    return f"max without (instance, pod, job) (ALERTS{{{','.join([kpis, *matchers])}}})"
-
-
-def _rules(subjects: Sequence[Subject]) -> Panel:
-    return rule_alerts("Firing and pending", "{" + of_kpis([subject.name for subject in subjects]) + "}")
-
-
-def alerts_table(title: str, kpis: str, dimensions: Sequence[str] = ()) -> Panel:
-    queries = [Query(_alerts(kpis))]
-    columns = [
-        Column("alertname", "Alert"),
-        Column("alertstate", "State"),
-        Column("severity", "Severity"),
-        Column(names.KPI_LABEL, "KPI"),
-        *(Column(name, name) for name in dimensions),
-    ]
-    return rows(title, queries, columns, hidden=["Value", "__name__"])
 
 
 def _table(kpis: str) -> Panel:

@@ -51,6 +51,11 @@ def status_words() -> list[ValueMapping]:
     return [ValueMap(options=words), *missing_as("No status")]
 
 
+def none_is_faint() -> list[ValueMapping]:
+    """A count of 0 is nothing to be pointed at."""
+    return [ValueMap(options={"0": ValueMappingResult(text="0", color=FAINT, index=0)})]
+
+
 def missing_as(words: str) -> list[ValueMapping]:
     """What is said where there is no number now."""
     result = ValueMappingResult(text=words, color=TEXT, index=9)

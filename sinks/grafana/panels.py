@@ -203,7 +203,7 @@ def note(markdown: str, title: str = "") -> Panel:
     return Panel(type_val="text", title=title, options=text.Options(mode=text.TextMode.MARKDOWN, content=markdown))
 
 
-def rule_alerts(title: str, label_filter: str) -> Panel:
+def rule_alerts(title: str, label_filter: str, **panel: Any) -> Panel:
     """What Prometheus' rules raise and Grafana lists: of all sources, by label. The SDK has no model of its options."""
     states_ = {"firing": True, "pending": True, "recovering": True, "noData": False, "normal": False, "error": True}
     options = {
@@ -211,7 +211,7 @@ def rule_alerts(title: str, label_filter: str) -> Panel:
         "dashboardAlerts": False, "alertName": "", "alertInstanceLabelFilter": label_filter,
         "showInactiveAlerts": False, "stateFilter": states_,
     }  # fmt: skip
-    return Panel(type_val="alertlist", title=title, options=options)
+    return Panel(type_val="alertlist", title=title, options=options, **panel)
 
 
 def _panel(

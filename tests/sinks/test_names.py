@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sinks import kafka, names
@@ -50,6 +50,7 @@ dashboards = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(dashboards, unique=True, max_size=20))
 @example([("overview", "kpi-a-b"), ("kpi", "a", "b"), ("kpi", "a-b", "c"), ("kpi", "a", "b_c"), ("kpi", "a", "B")])
 def test_a_dashboard_has_a_uid_of_its_own_whatever_the_case(made: list[tuple[Any, ...]]) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import polars as pl
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from engine.catalog.model import Calendar, Cumulate, Duration, Hop, Kpi, Objective, Tumble, Window
@@ -41,6 +41,7 @@ bounds = st.decimals(min_value=-(10**9), max_value=10**9, places=2)
 slacks = st.sampled_from([Decimal("0"), Decimal("0.1"), Decimal("0.25"), Decimal("1")])
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["gte", "lte", "between"]), bounds, st.decimals(min_value="0.01", max_value=10**6, places=2), slacks
 )
