@@ -74,6 +74,11 @@ BY_HAND: Mapping[str, str] = {
         "select * from tickets where kind = 'resolved'",
         "k, priority",
     ),
+    "resolution_time_p90_30d": _query(
+        "priority, quantile_disc(minutes_open, 0.9), 60",
+        "select * from tickets where kind = 'resolved'",
+        "k, priority",
+    ),
     "uptime_30d": _query("service, count_if(ok), count(*)", "select probed_at as at, * from probes", "k, service"),
 }
 
