@@ -30,6 +30,7 @@ from streamgauge.http_protocol import BoundedHttp
 from streams.log_lines import configure_logging
 
 STOP_SECONDS: Final = 5  # for answers that are being written
+KEPT_SECONDS: Final = 75  # an idle connection; longer than proxies keep theirs, so that none is closed under a request
 _BACKLOG: Final = 2_048
 _FILES: Final = 65_536  # a connection is an open file
 _log = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ async def serve(settings: ServeSettings, listener: socket.socket, ending: asynci
                 server_header=False,
                 proxy_headers=bool(settings.proxies),
                 forwarded_allow_ips=list(settings.proxies),
+                timeout_keep_alive=KEPT_SECONDS,
                 timeout_graceful_shutdown=STOP_SECONDS,
             )
         )

@@ -28,7 +28,9 @@ from sinks.redis.reading import Update
 FIRST_PAUSE_S: Final = 0.1
 MAX_PAUSE_S: Final = 1.0
 _BLOCK_MS: Final = 1_000  # less than the client's own timeout, so that a server that went silent is noticed
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 400  # changes that are read, of all KPIs: nothing is answered while they are parsed
+_AT_LEAST: Final = 20  # of one
+_RECENT: Final = 500
 _RECONCILE_S: Final = 300.0
 _log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class Mirror:
         self.changes = Changes()
         self.problem: SinkError | None = SinkError("values are being read from Redis", retryable=True)
         self._positions: dict[str, str] = {}
+        self._at_once = max(_AT_LEAST, _AT_ONCE // max(1, len(self.kpis)))
         self._heard = time.monotonic()
         self._lag_ms = 0
         self._reconciled = time.monotonic()
@@ -159,8 +162,8 @@ class Mirror:
         complete_since_ms = 0
         short: list[str] = []
         for kpi, position in self._positions.items():
-            updates = await reading.changes_before(self._redis, self.name, kpi, position, _AT_ONCE)
-            if len(updates) == _AT_ONCE:
+            updates = await reading.changes_before(self._redis, self.name, kpi, position, _RECENT)
+            if len(updates) == _RECENT:
                 complete_since_ms = max(complete_since_ms, updates[0].at[0] + 1)
             else:
                 short.append(kpi)
@@ -171,23 +174,29 @@ class Mirror:
         self.changes.complete_since_ms = max(self.changes.complete_since_ms, complete_since_ms)
 
     async def _follow(self) -> None:
-        batch = await reading.changes(self._redis, self.name, self._positions, count=_AT_ONCE, block_ms=_BLOCK_MS)
+        batch = await reading.changes(self._redis, self.name, self._positions, count=self._at_once, block_ms=_BLOCK_MS)
         self._heard = time.monotonic()
         if not batch:
             self._lag_ms = 0
         arrived: list[tuple[str, Update]] = []
-        truncated_ms: list[int] = []
-        for kpi, updates in batch.items():
-            if len(updates) == _AT_ONCE:
-                if not await self._continues(kpi):
+        untold_ms: dict[str, int] = {kpi: updates[0].at[0] for kpi, updates in batch.items()}
+        try:
+            for kpi, updates in batch.items():
+                full = len(updates) == self._at_once
+                if full and not await self._continues(kpi):
                     await self._load(kpi)
+                    del untold_ms[kpi]
                     continue
-                truncated_ms.append(updates[-1].at[0])
-            self._positions[kpi] = updates[-1].id
-            arrived += [(kpi, update) for update in updates]
-            await self._apply(kpi, updates)
-        self._record(arrived, min(truncated_ms, default=None))
-        if not truncated_ms and time.monotonic() - self._reconciled > _RECONCILE_S:
+                await self._apply(kpi, updates)
+                self._positions[kpi] = updates[-1].id
+                arrived += [(kpi, update) for update in updates]
+                if full:
+                    untold_ms[kpi] = updates[-1].at[0]
+                else:
+                    del untold_ms[kpi]
+        finally:  # what was taken is told, though Redis went away over the rest
+            self._record(arrived, min(untold_ms.values(), default=None))
+        if not untold_ms and time.monotonic() - self._reconciled > _RECONCILE_S:
             await self._reconcile()
 
     async def _apply(self, kpi: str, updates: Sequence[Update]) -> None:
@@ -197,13 +206,14 @@ class Mirror:
             async for dims, order, json in reading.current_texts(self._redis, self.name, kpi, unsure):
                 values.put(dims, read_head(json.encode(), order))
 
-    def _record(self, arrived: list[tuple[str, Update]], truncated_ms: int | None = None) -> None:
+    def _record(self, arrived: list[tuple[str, Update]], untold_ms: int | None = None) -> None:
+        """``untold_ms`` is from when there may be more, None where there is not."""
         if not arrived:
             return
         arrived.sort(key=lambda pair: pair[1].at)
         newest_ms = arrived[-1][1].at[0]
         self._lag_ms = max(0, time.time_ns() // 1_000_000 - newest_ms)
-        self.changes.told_ms = max(self.changes.told_ms, newest_ms if truncated_ms is None else truncated_ms)
+        self.changes.told_ms = max(self.changes.told_ms, newest_ms if untold_ms is None else untold_ms)
         for kpi, update in arrived:
             self.changes.add(kpi, update.at[0], update.dims, update.json.encode())
 

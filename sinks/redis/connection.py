@@ -77,4 +77,5 @@ def sink_error(address: RedisAddress, error: RedisError | OSError) -> SinkError:
         passing = str(error).startswith(_PASSING) or type(error) is not ResponseError
         return SinkError(f"Redis at {address} refused a write: {error}", retryable=passing)
     retryable = "CERTIFICATE_VERIFY_FAILED" not in str(error)
-    return SinkError(f"Redis at {address} cannot be reached: {str(error) or type(error).__name__}", retryable=retryable)
+    told = str(error).rstrip(".") or type(error).__name__
+    return SinkError(f"Redis at {address} cannot be reached: {told}", retryable=retryable)

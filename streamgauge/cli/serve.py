@@ -104,7 +104,8 @@ def serve(
     try:
         run_serve(settings)
     except SinkError as error:
-        raise unreachable(str(error)) from error
+        hint = "; is it running, and is --redis right?" if error.retryable else ""
+        raise unreachable(f"{error}{hint}") from error
     except PortTaken as error:
         raise refused(str(error)) from error
 

@@ -28,10 +28,12 @@ from tests.bench.latency import PACE, measure_latency
 from tests.bench.measuring import spread
 from tests.bench.recovery import measure_recovery
 from tests.bench.retail_year import retailer
+from tests.bench.serving import REQUESTS_PER_SECOND, SERIES, STREAMS, measure_serving
 
 _WIDTH = 130
 _LATENCY_SECONDS = 45.0
 _SERIES_PANES = 1_000_000
+_SERVE_SECONDS = 30.0
 _SMALLER = 10
 Measured = tuple[dict[str, Any], Table]
 
@@ -41,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "latency": _latency,
         "recovery": _recovery,
         "retail": _retail,
+        "serve": _serve,
     }
     comparisons = {job.name: job for job in jobs()}
     options = _options([*comparisons, *others]).parse_args(arguments)
@@ -160,6 +163,40 @@ def _retail(place: Place, small: bool) -> Measured:
             "memory": ("MiB", ",.0f", 2**-20),
         },
     )
+    return summary, table
+
+
+def _serve(place: Place, small: bool) -> Measured:
+    asked, followed = [], []
+    for turn in range(place.turns):
+        seconds = _SERVE_SECONDS / (3 if small else 1)
+        answering, streaming = measure_serving(place.redis, place.folder / f"bench-serve-{turn}", seconds)
+        place.tell(
+            f"serve turn {turn + 1}: p99 {answering.p99 * 1000:.1f} ms; "
+            f"{streaming.memory / 2**20:.0f} MiB with {streaming.streams:,} streams"
+        )
+        asked.append(dataclasses.asdict(answering))
+        followed.append(dataclasses.asdict(streaming))
+    summary = {
+        "answering": _spreads(asked, "p50", "p99", "highest", "cpu_share", "memory"),
+        "streaming": _spreads(followed, "memory_before", "memory", "cpu_share", "values"),
+    }
+    table = Table(
+        title=f"{SERIES:,} values {REQUESTS_PER_SECOND} times a second while all change twice a second; "
+        f"then {STREAMS:,} streams"
+    )
+    answers, streams = summary["answering"], summary["streaming"]
+    columns = {
+        "p50, ms": shown(answers["p50"], ",.1f", 1e3),
+        "p99, ms": shown(answers["p99"], ",.1f", 1e3),
+        "cores": shown(answers["cpu_share"], ".2f", 1.0),
+        "MiB": shown(answers["memory"], ",.0f", 2**-20),
+        "cores, streams": shown(streams["cpu_share"], ".2f", 1.0),
+        "MiB, streams": shown(streams["memory"], ",.0f", 2**-20),
+    }
+    for title in columns:
+        table.add_column(title, justify="right")
+    table.add_row(*columns.values())
     return summary, table
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -193,3 +194,18 @@ async def test_pages_are_served_from_any_path_of_theirs(served: Served) -> None:
         assert (await served.get(path)).content == index.content
     again = await served.get("/", headers={"If-None-Match": index.headers["etag"]})
     assert again.status_code == 304
+
+
+async def test_what_the_page_loads_is_there_and_kept_by_browsers(served: Served) -> None:
+    index = (await served.get("/")).text
+    loaded = re.findall(r'(?:src|href)="(/[^"]+)"', index)
+    assert loaded
+    for path in loaded:
+        found = await served.get(path)
+        assert found.status_code == 200
+        kind = {"js": "javascript", "css": "css", "svg": "svg"}[path.rpartition(".")[2]]
+        assert kind in found.headers["content-type"]
+        assert ("immutable" in found.headers["cache-control"]) == path.startswith("/assets/")
+        assert (await served.client.head(path)).headers["etag"] == found.headers["etag"]
+    assert (await served.get("/assets/../pages.py")).status_code == 404
+    assert (await served.get("/assets/%2e%2e/%2e%2e/pages.py")).status_code == 404

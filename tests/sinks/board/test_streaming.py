@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from engine.values import render
 from sinks.board import changes
@@ -17,6 +19,7 @@ from sinks.board.changes import OVERLAP_MS, Changes
 from sinks.board.limits import Limits
 from sinks.board.mirror import Mirror
 from sinks.names import redis_key
+from sinks.redis import reading
 from sinks.redis.connection import RedisAddress, connect
 from sinks.redis.sink import RedisSink
 from streamgauge.http_protocol import BoundedHttp
@@ -202,6 +205,35 @@ async def test_redis_away_is_told_and_back_goes_on(crashing_valkey: CrashingValk
         # A reader that was away meanwhile must not keep the series that is gone.
         async with streaming(served, Last_Event_ID=known.id) as resumed:
             assert await snapshot(resumed, "sales") == [("EU", 3)]
+
+
+async def test_what_was_read_before_redis_went_away_is_told_once_it_is_back(
+    served: Served, sink: RedisSink, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write(sink, rows(row("EU", value="1"), kpi=SALES), today("1"))
+    await served.until(VALUES, lambda found: len(found["values"]) == 1)
+    await served.until("/api/v1/kpis/orders_today/values", lambda found: len(found["values"]) == 1)
+    failing = reading.current_texts
+    failed: list[str] = []
+
+    def fails_once(client: Redis, name: str, kpi: str, members: Any) -> Any:
+        if not failed:
+            failed.append(kpi)
+            raise RedisConnectionError("went away between two commands")
+        return failing(client, name, kpi, members)
+
+    async with streaming(served) as stream:
+        await stream.next("beat")
+        monkeypatch.setattr(reading, "current_texts", fails_once)
+        # Only Redis can say which of two definitions is the newer, so this one is asked for.
+        newer = replace(facts("sales", sequence=4), definition="ffffffffffff")
+        await write(sink, today("2", progress=2), rows(row("EU", value="3"), kpi=newer))
+        told = {"orders_today": 1, "sales": 1}
+        while told != {"orders_today": 2, "sales": 3}:
+            value = (await stream.next("value")).json
+            told[value["kpi"]] = value["value"]
+    assert failed == ["sales"]
+    await served.until(VALUES, lambda found: found["values"][0]["value"] == 3)
 
 
 async def test_a_late_change_says_how_late_and_then_nothing_is_behind(address: RedisAddress, redis: Redis) -> None:
