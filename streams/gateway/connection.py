@@ -87,9 +87,13 @@ class Connection:
             try:
                 producer = await self._start()
             except (KafkaError, OSError, TimeoutError) as error:
-                why = error.why if isinstance(error, NotReached) else str(error) or type(error).__name__
+                why = (
+                    f"Kafka cannot be reached at {error.why}"
+                    if isinstance(error, NotReached)
+                    else f"Kafka at {self._brokers} says {error}"
+                )
                 if why != told:
-                    _log.warning("events cannot be taken: Kafka cannot be reached at %s", why)
+                    _log.warning("events cannot be taken: %s", why)
                 told = why
                 self._settled.set()
                 await asyncio.sleep(_AGAIN_SECONDS)

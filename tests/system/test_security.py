@@ -11,7 +11,11 @@ import pytest
 
 from sinks.redis import reading
 from sinks.redis.connection import RedisAddress, connect
+from streams.gateway.connection import Away
+from streams.gateway.storing import Fate, Store
+from streams.security import KafkaSecurity
 from tests.streamgauge.conftest import Ended, Run
+from tests.streams.reading import read_all
 from tests.system.secured import ACL_PASSWORD, ACL_USER, PASSWORD, READER, USER, Secured, secured_services
 from tests.system.workers import open_shop
 from tests.system.workers import orders as some_orders
@@ -90,6 +94,26 @@ async def test_a_worker_works_over_it_with_a_user_of_its_own_in_redis(
         async with connect(address) as client:
             assert await reading.current(client, shop.name, "revenue")
     assert PASSWORD not in said and ACL_PASSWORD not in said and "Traceback" not in said
+
+
+async def test_events_over_http_are_stored_for_who_may(
+    secured: Secured, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    brokers = secured.listeners["SASL_SSL"]
+
+    def security(password: str) -> KafkaSecurity:
+        return KafkaSecurity("SASL_SSL", "SCRAM-SHA-512", USER, password, secured.ca)
+
+    async with open_shop(secured.plain, secured.redis, tmp_path, partitions=2) as shop:
+        topic = f"{shop.name}.orders"
+        async with Store(brokers, security(PASSWORD)) as store:
+            assert await store.store(topic, {0: (b"1", b"{}", ())}) == {0: Fate.STORED}
+        async with Store(brokers, security(WRONG)) as store:
+            with pytest.raises(Away):
+                await store.store(topic, {0: (b"2", b"{}", ())})
+        assert [record.key for record in await read_all(secured.plain, topic, 2)] == [b"1"]
+    assert "events cannot be taken: Kafka at" in caplog.text and "Authentication failed" in caplog.text
+    assert WRONG not in caplog.text
 
 
 def assert_told(ended: Ended, message: str, *secrets: str) -> None:
