@@ -20,7 +20,7 @@ from sinks.board.limits import Bounds, Limits, Rates, address_of, caller_key
 from sinks.board.metrics import BoardMetrics
 from sinks.board.pages import SECURITY_HEADERS
 from sinks.board.problems import ProblemError, path_of, too_many
-from sinks.names import LIVE_PATH, METRICS_PATH, READY_PATH, SESSION_COOKIE
+from sinks.names import LIVE_PATH, METRICS_PATH, READY_PATH, SESSION_COOKIE, STREAM_PATH
 
 _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 _UNCOUNTED: Final = frozenset((LIVE_PATH, READY_PATH))  # who asks restarts what does not answer
@@ -71,14 +71,19 @@ class Gate:
             await refusal.response(scope)(scope, receive, send)
             return
         body = _Body(receive, bounds.body_bytes)
+        asked = scope
+        if scope["method"] == "HEAD" and scope["path"] != STREAM_PATH:  # the server leaves the body away
+            asked = {**scope, "method": "GET"}
         try:
             async with asyncio.timeout(bounds.seconds) as bound:
-                await self._app(scope, body, send)
+                await self._app(asked, body, send)
         except TimeoutError:
             if not bound.expired() or send.started:
                 raise
             late = ProblemError(408 if body.awaited else 503, f"it took more than {bounds.seconds:g} s", headers=_CLOSE)
             await late.response(scope)(scope, receive, send)
+        finally:
+            scope["route"] = asked.get("route")
 
     def _misdirected(self, scope: Scope, headers: Headers) -> ProblemError | None:
         """Pages of elsewhere make browsers send requests here: by a name that leads here, or across origins."""

@@ -15,6 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
+from sinks.names import STREAM_PATH
+
 MEDIA_TYPE: Final = "application/problem+json"
 SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -122,7 +124,10 @@ def tell_problems(app: FastAPI, routers: Sequence[APIRouter]) -> None:
         """The methods of all routes of a path: a route that does not match knows its own alone."""
         routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
         matching = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
-        return ", ".join(sorted({method for route in matching for method in route.methods or ()}))
+        methods = {method for route in matching for method in route.methods or ()}
+        if "GET" in methods and request.scope["path"] != STREAM_PATH:
+            methods.add("HEAD")  # see the gate
+        return ", ".join(sorted(methods))
 
     @app.exception_handler(ProblemError)
     async def problem(request: Request, error: ProblemError) -> Response:

@@ -262,9 +262,10 @@ async def test_every_answer_tells_browsers_to_be_strict(served: Served, path: st
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/api/v1/session", "DELETE, GET, POST"),
-        ("POST", "/api/v1/kpis", "GET"),
-        ("DELETE", "/api/v1/kpis/sales/values", "GET"),
+        ("PUT", "/api/v1/session", "DELETE, GET, HEAD, POST"),
+        ("POST", "/api/v1/kpis", "GET, HEAD"),
+        ("DELETE", "/api/v1/kpis/sales/values", "GET, HEAD"),
+        ("HEAD", "/api/v1/stream", "GET"),
         ("POST", "/", "GET, HEAD"),
     ],
 )
@@ -272,6 +273,14 @@ async def test_a_method_that_is_not_offered(served: Served, method: str, path: s
     refused = await served.client.request(method, path)
     assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
     assert refused.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/api/v1/kpis", "/api/v1/kpis/nothing", "/nothing"])
+async def test_a_head_is_that_of_the_answer(served: Served, path: str) -> None:
+    got, head = await served.get(path), await served.client.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    for name in ("content-type", "content-length", "etag"):
+        assert head.headers.get(name) == got.headers.get(name)
 
 
 async def test_what_fails_unexpectedly_says_nothing_to_the_caller_and_all_to_the_log(
