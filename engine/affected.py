@@ -28,6 +28,7 @@ _LEAST_US = {
     "year": 364 * 86_400_000_000,
 }
 _DAY_US = 86_400_000_000
+_READ_KEPT = 256
 
 Changes = Mapping[str, Sequence[Changed]]  # by view id
 Flag = tuple[int, str]  # the number of a part in `KpiPlan.parts`, and a column's id
@@ -86,15 +87,15 @@ class Affected:
 
 @dataclass(slots=True)
 class AffectedWindows:
-    """What was worked out since the last `forget`."""
+    """What was worked out since the last `forget`, and which windows read which panes: mostly the same as before."""
 
     _known: dict[object, tuple[Affected | None, Changes]] = field(default_factory=dict)
     _together: dict[tuple[int, ...], tuple[Changed | None, Times, object]] = field(default_factory=dict)
-    _read: dict[object, tuple[Spans, Times, Times]] = field(default_factory=dict)
+    _read: dict[object, tuple[Spans, Times, Times]] = field(default_factory=dict)  # kept for longer
 
     def forget(self) -> None:
-        for kept in (self._known, self._together, self._read):
-            kept.clear()
+        self._known.clear()
+        self._together.clear()
 
     def of(self, plan: KpiPlan, changes: Changes, after_us: int, upto_us: int) -> Affected | None:
         """The windows of a KPI that end in (after, upto] and read any changed pane, also as a compared window."""
@@ -123,6 +124,8 @@ class AffectedWindows:
     ) -> tuple[Spans, Times, Times]:
         asked = (plan.kpi.window, plan.kpi.calendar, tuple(offsets), pane_us, panes.tobytes(), after_us, upto_us)
         if asked not in self._read:
+            if len(self._read) >= _READ_KEPT:
+                self._read.clear()
             self._read[asked] = reading(plan.windows, pane_us, panes, offsets, after_us, upto_us)
         return self._read[asked]
 

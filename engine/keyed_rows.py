@@ -28,7 +28,7 @@ class Keys:
 
     @classmethod
     def of(cls, frame: pl.DataFrame, names: Sequence[str]) -> Keys:
-        return cls(*(frame[name].to_numpy() for name in names))
+        return cls(*(frame.get_column(name).to_numpy() for name in names))
 
     def __len__(self) -> int:
         return len(self.columns[0])

@@ -15,13 +15,13 @@ import numpy as np
 import polars as pl
 
 from engine.aggregations import States, number_text
+from engine.asked_windows import KEYS, Ask, Merged, Scope
 from engine.catalog.model import Offset
 from engine.event_time.windows import Spans
 from engine.event_time.zones import Times
 from engine.expressions import ZeroDenominator
 from engine.finishing import Evaluated
 from engine.keyed_rows import Indexes, Keys, put_together, rows_at
-from engine.merged_windows import KEYS, Ask, Merged, Scope
 from engine.pane_store import PaneStore
 from engine.plan import Column, KpiPlan, Term
 from engine.series import OTHER
@@ -69,6 +69,15 @@ class Gathered:
         return self.reads.spans
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compared:
+    """Values of these series, out of what was merged of earlier windows."""
+
+    keys: Keys
+    earlier: Mapping[TermKey, Merged]
+    values: pl.Series
+
+
 @dataclass(slots=True)
 class KpiEvaluator:
     """Values of one KPI out of the pane stores of its views."""
@@ -78,6 +87,7 @@ class KpiEvaluator:
     columns: Mapping[str, Sequence[Column]]  # view id -> what to merge, for all KPIs over the same windows together
     _states: dict[TermKey, list[str]] = field(init=False)  # names of the columns that the terms are computed from
     _known: dict[bytes, Reads] = field(default_factory=dict)  # by the ends of windows
+    _compared: _Compared | None = None
 
     def __post_init__(self) -> None:
         used = {
@@ -172,11 +182,20 @@ class KpiEvaluator:
         compared = _no_text(len(keys))
         before = gathered.reads.earlier
         if before is not None and gathered.earlier is not None:
-            # The earlier window has passed as a whole, or is the part of a grain that has passed now.
-            compared = self._values(keys, gathered.earlier, before, None)[0]
+            compared = self._compared_with(keys, gathered.earlier, before)
         spans = gathered.spans
         progress = self.progress(gathered, Keys(w, bucket))
         return Evaluated(h, spans.start_us[w], spans.end_us[w], value, reason, samples, compared, progress)
+
+    def _compared_with(self, keys: Keys, earlier: Mapping[TermKey, Merged], before: Read) -> pl.Series:
+        """Values of the earlier windows, which mostly stand still.
+
+        Such a window has passed as a whole, or is the part of a grain that has passed now.
+        """
+        known = self._compared
+        if known is None or known.earlier != earlier or not known.keys.same_as(keys):
+            known = self._compared = _Compared(keys, earlier, self._values(keys, earlier, before, None)[0])
+        return known.values
 
     # -- terms ---------------------------------------------------------------------------------------------------------
 
@@ -192,7 +211,7 @@ class KpiEvaluator:
         for part in self.plan.parts:
             at[part] = merged[part].keys.find(keys)
             mine = [term for term in terms if (term.view.id, term.offset) == part]
-            columns = rows_at([merged[part].rows[name] for name in self._states[part]], at[part])
+            columns = rows_at([merged[part].rows.get_column(name) for name in self._states[part]], at[part])
             if any(term.column.aggregation.items is not None for term in mine):
                 columns += keys.series(KEYS)
             if any(term.metric.agg == "rate" for term in mine):

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import polars as pl
 
+from engine.asked_windows import KEYS, Ask, AskedWindows, AskKey, Merged, Scope
 from engine.capping import cap_series
 from engine.event_time.rollups import cover
 from engine.event_time.zones import Times
@@ -20,79 +21,25 @@ from engine.plan import Column, View
 from engine.segments import Segments
 from engine.series import OTHER
 
-KEYS: Final = ("w", "bucket", "h")
 _ITEMS: Final = {"w": pl.Int64(), "bucket": pl.Int64(), "h": pl.UInt64(), "item": pl.Int64(), "k": pl.Int64()}
 _ROWS_AT_ONCE: Final = 4_000_000
 _ROWS_TOGETHER: Final = 300_000  # beyond, KPIs are merged apart: each has columns of its own
 _ROWS_STANDING: Final = 300_000  # beyond, what stands still is not kept merged
 _FEW_READERS: Final = 4  # of a segment that changes all the time: its panes are read one by one
 
-# Which series a window is merged for: all of them, or those that changed in windows that are open, or closed.
-Scope = Literal["all", "open", "closed"]
-AskKey = tuple[bytes, bytes, tuple[str, ...]]
-
-
-class Merged:
-    """Windows merged: ``rows`` (w, bucket, h, states) in order, ``items`` by column id (w, bucket, h, item, k) in order
-    of w, ``progress`` by (w, bucket); ``folded``: how many series of each window went into `OTHER` here.
-    """
-
-    __slots__ = ("_counts", "_keys", "folded", "items", "progress", "rows")
-
-    def __init__(self, rows: pl.DataFrame, items: Mapping[str, pl.DataFrame], progress: Sums, folded: Times) -> None:
-        self.folded = folded
-        self.rows = rows
-        self.items = items
-        self.progress = progress
-        self._keys: Keys | None = None
-        self._counts: dict[str, Times] = {}
-
-    @property
-    def keys(self) -> Keys:
-        if self._keys is None:
-            self._keys = Keys.of(self.rows, KEYS)
-        return self._keys
-
-    def counts(self, column: Column) -> Times:
-        """The samples of each row."""
-        if column.id not in self._counts:
-            self._counts[column.id] = self.rows[column.samples].to_numpy()
-        return self._counts[column.id]
-
-
-class Ask:
-    """Windows [start, end), bounds in microseconds, and the columns to merge."""
-
-    __slots__ = ("columns", "ends_us", "key", "starts_us")
-
-    def __init__(self, starts_us: Times, ends_us: Times, columns: Sequence[Column]) -> None:
-        self.starts_us = starts_us
-        self.ends_us = ends_us
-        self.columns = columns
-        self.key: AskKey = (starts_us.tobytes(), ends_us.tobytes(), tuple(column.id for column in columns))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Windows:
-    """Windows as panes [start, end), numbered; ``wanted``: by sketch, the windows it is asked for."""
-
-    numbers: Times
-    starts: Times
-    ends: Times
-    columns: Sequence[Column]
-    wanted: Mapping[str, Times]
-
-    def part(self, which: slice) -> _Windows:
-        return _Windows(self.numbers[which], self.starts[which], self.ends[which], self.columns, self.wanted)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Standing:
-    """Open windows merged for all series, but for the segments where events come."""
+    """Open windows, and those they are compared with, merged for all series, but for the segments where events come.
+
+    ``whole`` are those that read none of these segments, ``moving`` the others.
+    """
 
     asked: tuple[AskKey, ...]
     without: frozenset[int]
-    merged: Merged
+    whole: Mapping[AskKey, Merged]
+    moving: AskedWindows | None
+    merged: Merged | None
 
 
 @dataclass(slots=True)
@@ -161,47 +108,20 @@ class MergedWindows:
 
     def _merge_group(self, asks: Sequence[Ask], scope: Scope, series: Keys | None) -> None:
         """The windows of several asks as one, then apart again."""
-        first = np.cumsum([0, *(len(ask.starts_us) for ask in asks)]).tolist()
-        windows = self._windows(asks, first)
-        asked = tuple(ask.key for ask in asks)
-        standing = self._standing_for(windows, asked) if scope == "open" else None
-        if series is not None:
-            merged = self._merge(windows, series, standing)
+        standing = self._standing_for(asks) if scope == "open" else None
+        if standing is None:
+            windows = AskedWindows.of(asks, self.view.pane_us)
+            merged = self._in_parts(windows) if series is None else self._merge(windows, series, None)
+            found = dict(windows.apart(merged))
         else:
-            merged = self._in_parts(windows)
-        if len(asks) == 1:
-            self._found[scope, asked[0]] = merged
-            return
-        rows, progress = _Cut(merged.rows), merged.progress
-        items = {id_: _Cut(frame) for id_, frame in merged.items.items()}
-        sums = np.searchsorted(progress.keys.columns[0], first).tolist()
-        for i, (key, ask) in enumerate(zip(asked, asks, strict=True)):
-            start, end = first[i], first[i + 1]
-            of = progress.take(slice(sums[i], sums[i + 1]))
-            self._found[scope, key] = Merged(
-                rows.part(start, end),
-                {column.id: items[column.id].part(start, end) for column in ask.columns if column.id in items},
-                Sums(Keys(of.keys.columns[0] - start, of.keys.columns[1]), of.stamps),
-                merged.folded[start:end],
-            )
+            found = dict(standing.whole)
+            if standing.moving is not None:
+                found.update(
+                    standing.moving.apart(self._merge(standing.moving, series, standing.merged, only=standing.without))
+                )
+        self._found.update({(scope, key): merged for key, merged in found.items()})
 
-    def _windows(self, asks: Sequence[Ask], first: Sequence[int]) -> _Windows:
-        used: dict[str, Column] = {}
-        wanted: dict[str, list[Times]] = {}
-        for start, end, ask in zip(first[:-1], first[1:], asks, strict=True):
-            for column in ask.columns:
-                used[column.id] = column
-                wanted.setdefault(column.id, []).append(np.arange(start, end, dtype=np.int64))
-        pane_us = self.view.pane_us
-        return _Windows(
-            np.arange(first[-1], dtype=np.int64),
-            np.concatenate([ask.starts_us for ask in asks]) // pane_us,
-            -(-np.concatenate([ask.ends_us for ask in asks]) // pane_us),
-            list(used.values()),
-            {id_: np.concatenate(of) for id_, of in wanted.items()},
-        )
-
-    def _in_parts(self, windows: _Windows) -> Merged:
+    def _in_parts(self, windows: AskedWindows) -> Merged:
         """All series, of some windows at a time."""
         step = max(1, _ROWS_AT_ONCE // self._estimate(1))
         parts = [
@@ -220,8 +140,9 @@ class MergedWindows:
             np.concatenate([part.folded for part in parts]),
         )
 
-    def _standing_for(self, windows: _Windows, asked: tuple[AskKey, ...]) -> _Standing | None:
+    def _standing_for(self, asks: Sequence[Ask]) -> _Standing | None:
         """What of these windows stands still, where the same were asked for before."""
+        asked = tuple(ask.key for ask in asks)
         known, moved = self._standing, frozenset(self._moved)
         self._moved.clear()
         again, self._asked_before = asked == self._asked_before, asked
@@ -230,19 +151,39 @@ class MergedWindows:
                 return known
             moved |= known.without
         self._standing = None
-        if again and self._estimate(len(windows.numbers)) <= _ROWS_STANDING:
-            without = moved | {max(self.segments, default=0)}
-            self._standing = _Standing(asked, without, self._merge(windows, None, None, without))
+        if again and self._estimate(sum(len(ask.starts_us) for ask in asks)) <= _ROWS_STANDING:
+            self._standing = self._stand(asks, asked, moved | {max(self.segments, default=0)})
         return self._standing
+
+    def _stand(self, asks: Sequence[Ask], asked: tuple[AskKey, ...], without: frozenset[int]) -> _Standing:
+        span = self.segments.size * self.view.pane_us
+        starts = np.array(sorted(without), dtype=np.int64)[:, None] * span
+        by_motion: dict[bool, list[Ask]] = {}
+        for ask in asks:
+            moves = bool(((ask.starts_us < starts + span) & (starts < ask.ends_us)).any())
+            by_motion.setdefault(moves, []).append(ask)
+        still, moving = (
+            AskedWindows.of(by_motion[moves], self.view.pane_us) if moves in by_motion else None
+            for moves in (False, True)
+        )
+        return _Standing(
+            asked,
+            without,
+            {} if still is None else dict(still.apart(self._merge(still, None, None))),
+            moving,
+            None if moving is None else self._merge(moving, None, None, without=without),
+        )
 
     def _merge(
         self,
-        windows: _Windows,
+        windows: AskedWindows,
         series: Keys | None,
-        standing: _Standing | None,
+        standing: Merged | None,
+        *,
         without: frozenset[int] = frozenset(),
+        only: frozenset[int] | None = None,
     ) -> Merged:
-        """Of all segments but those ``without``, or of what stands still and the others."""
+        """Of all segments but those ``without``, or of what stands still and these ``only``."""
         states = {
             f"{column.id}.{suffix}": dtype
             for column in windows.columns
@@ -252,13 +193,12 @@ class MergedWindows:
         rows: list[pl.DataFrame] = []
         items: dict[str, list[pl.DataFrame]] = {column.id: [] for column in sketches}
         sums: list[tuple[Keys, Times]] = []
-        only = standing.without if standing is not None else None
         reading: list[Times] = []  # the window of each place that is read
         if standing is not None:
-            rows.append(narrowed(standing.merged.rows, series))
+            rows.append(narrowed(standing.rows, series))
             for id_, found in items.items():
-                found.append(narrowed(standing.merged.items[id_], series))
-            sums.append((standing.merged.progress.keys, standing.merged.progress.stamps))
+                found.append(narrowed(standing.items[id_], series))
+            sums.append((standing.progress.keys, standing.progress.stamps))
         for w, at, level in self._levels(windows, without, only):
             reading.append(w)
             rows.append(level.read(w, at, states, series))
@@ -308,7 +248,7 @@ class MergedWindows:
         return [merge for column in columns for merge in column.aggregation.merge(column.id)]
 
     def _levels(
-        self, windows: _Windows, without: frozenset[int], only: frozenset[int] | None
+        self, windows: AskedWindows, without: frozenset[int], only: frozenset[int] | None
     ) -> Iterator[tuple[Times, Times, Level]]:
         """The panes and whole segments that make the windows up: pairs of a window and a place, in order of windows,
         and where the places are.
@@ -343,20 +283,6 @@ class MergedWindows:
         return np.isin(segment, apart)
 
 
-class _Cut:
-    """A frame in order of ``w``, to be cut by window."""
-
-    def __init__(self, frame: pl.DataFrame) -> None:
-        self._frame = frame
-        self._w = frame["w"].to_numpy()
-
-    def part(self, start: int, end: int) -> pl.DataFrame:
-        """The rows of windows [start, end), which are numbered from 0 then."""
-        first, last = np.searchsorted(self._w, [start, end]).tolist()
-        part = self._frame[first:last]
-        return part.replace_column(0, pl.Series("w", self._w[first:last] - start)) if start else part
-
-
 def _added_up(sums: Sequence[tuple[Keys, Times]]) -> Sums:
     if not sums:
         none = np.empty(0, dtype=np.int64)
@@ -364,7 +290,7 @@ def _added_up(sums: Sequence[tuple[Keys, Times]]) -> Sums:
     return Sums.of(put_together([keys for keys, _ in sums]), np.concatenate([stamps for _, stamps in sums]))
 
 
-def _shown(rows: pl.DataFrame, windows: _Windows) -> Times:
+def _shown(rows: pl.DataFrame, windows: AskedWindows) -> Times:
     """How many series of their own each window has."""
     w = rows["w"].filter(rows["h"] != OTHER).to_numpy() - windows.numbers[0]
     return np.bincount(w, minlength=len(windows.numbers))

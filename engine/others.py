@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from engine.asked_windows import Merged
 from engine.blocks import decode_blocks, encode_blocks
 from engine.catalog.model import Offset
 from engine.event_time import NEVER
 from engine.keyed_rows import Keys
 from engine.levels import Sums
-from engine.merged_windows import Merged
 from engine.plan import Column
 from engine.records import OTHERS, Others, decode_others, decode_sent, encode, record_key, split_key
 from engine.series import OTHER, Directory

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.affected import Affected, AffectedWindows
+from engine.asked_windows import Scope
 from engine.changes import Changed
 from engine.event_time import NEVER
 from engine.event_time.zones import Times
 from engine.keyed_rows import Indexes, Keys, put_together
 from engine.kpis import Gathered, KpiEvaluator, Reads
-from engine.merged_windows import Scope
 from engine.pane_store import PaneStore
 from engine.plan import KpiPlan
 from engine.series import OTHER
@@ -126,7 +126,8 @@ class ShownWindows:
             held, self._held = self._held, {}
             if held and not self.again:  # else all of them are shown just now
                 shown = self.next_end(published)  # the end of the last window that was published
-                found.append(self._altered(self.affected.of(self.plan, held, watermark, shown), "open"))
+                first = self.next_end(watermark)  # of those that are open: the same for many publications
+                found.append(self._altered(self.affected.of(self.plan, held, first - 1, shown), "open"))
             self.published_us, self.again = max(published, upto), False
         self.closed_us = max(closed, watermark)
         return [due for due in found if due is not None], silent

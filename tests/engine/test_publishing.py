@@ -61,7 +61,7 @@ def test_windows_that_are_open_are_the_same_whether_merged_bit_by_bit_or_at_once
     """Each event is published alone; some come late, into panes that were merged long before."""
     rng = random.Random(seed)
     rig = Rig(planned(shop(KPIS, metrics=METRICS, regions=regions)), partitions=2)
-    for event in orders(300, seed=seed, hours=40):
+    for event in orders(120, seed=seed, hours=40):
         late_us = rng.randrange(20 * HOUR) if rng.random() < 0.1 else 0
         rig.send(rng.randrange(2), [event | {"at": int(str(event["at"])) - late_us}])
         for p in range(2):
@@ -69,7 +69,9 @@ def test_windows_that_are_open_are_the_same_whether_merged_bit_by_bit_or_at_once
         rig.publish(open_windows=rng.random() < 0.8)
     for hour in range(3):  # in the same windows, one after the other
         for minute in range(12):
-            rig.send(minute % 2, [order(T0 + 41 * HOUR + hour * HOUR // 8 + minute, rng.choice(["EU", "US"]))])
+            late_us = 7 * HOUR if minute % 4 == 3 else 0  # into windows that the open ones are compared with
+            at = T0 + 41 * HOUR + hour * HOUR // 8 + minute - late_us
+            rig.send(minute % 2, [order(at, rng.choice(["EU", "US"]), buyer=40 + minute)])
             rig.flush(minute % 2)
             rig.publish()
         expected = at_once(rig)
