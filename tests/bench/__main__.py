@@ -173,7 +173,8 @@ def _serve(place: Place, small: bool) -> Measured:
         answering, streaming = measure_serving(place.redis, place.folder / f"bench-serve-{turn}", seconds)
         place.tell(
             f"serve turn {turn + 1}: p99 {answering.p99 * 1000:.1f} ms, "
-            f"of /livez {answering.beside_p99 * 1000:.1f} ms; {streaming.memory / 2**20:.0f} MiB with {streaming.streams:,} streams"
+            f"of /livez {answering.beside_p99 * 1000:.1f} ms; "
+            f"{streaming.memory / 2**20:.0f} MiB with {streaming.streams:,} streams"
         )
         asked.append(dataclasses.asdict(answering))
         followed.append(dataclasses.asdict(streaming))
