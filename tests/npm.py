@@ -37,6 +37,13 @@ def installed(package: Path, into: Path) -> Path:
     return into
 
 
+def board_package(name: str) -> Path:
+    """The folder of one of the packages that the board is built with."""
+    build = _board_build()
+    build.install(node())
+    return Path(build.MODULES) / name
+
+
 def _board_build() -> ModuleType:
     spec = importlib.util.spec_from_file_location("board_build", ROOT / "board" / "build.py")
     assert spec is not None and spec.loader is not None

@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 PACKAGES = {  # of Debian
+    "chromium": "chromium",
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "amtool": "prometheus-alertmanager",

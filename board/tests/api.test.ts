@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { readKpi, readKpiDetail } from '../src/api/catalog';
 import { parseExact } from '../src/api/json';
+import { readBeat } from '../src/api/stream';
 import { readValue, seriesOf } from '../src/api/values';
 import { value } from './values';
 
@@ -98,5 +99,23 @@ test('a KPI in full', () => {
   ]);
   expect(kpi.place).toBe('c.yaml:12');
   expect(kpi.seriesCount).toBe(3);
-  expect(kpi.alerts).toEqual([{ name: 'Low', severity: 'critical', words: 'when below 1, for 15m' }]);
+  expect(kpi.alerts).toEqual([
+    {
+      name: 'Low',
+      severity: 'critical',
+      condition: 'below',
+      bounds: ['1'],
+      recover: null,
+      holds: '15m',
+      minSample: null,
+      summary: null,
+    },
+  ]);
+});
+
+test.each([
+  ['{"now":"2026-11-25T10:00:00Z","redis":true,"lag_ms":250}', true, 250],
+  ['{"now":"2026-11-25T10:00:00Z","redis":false,"lag_ms":null}', false, 0],
+])('the beat %s', (json, redis, lagMs) => {
+  expect(readBeat(parseExact(json))).toEqual({ now: Date.UTC(2026, 10, 25, 10), redis, lagMs });
 });

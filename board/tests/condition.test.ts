@@ -1,5 +1,13 @@
 import { expect, test } from 'vitest';
-import { SILENT_AFTER_MS, condition, dataAge, isCurrent, retryAfter, type Signs } from '../src/live/condition';
+import {
+  SILENT_AFTER_MS,
+  condition,
+  dataAge,
+  isCurrent,
+  oldAfter,
+  retryAfter,
+  type Signs,
+} from '../src/live/condition';
 
 const NOW = 1_000_000;
 const WELL: Signs = {
@@ -49,4 +57,12 @@ test('attempts come from what the service asked for to ten seconds apart, never 
     expect(most).toBeLessThanOrEqual(10_000);
   }
   expect(retryAfter(1, 2_000, 1)).toBe(2_000);
+});
+
+test.each([
+  ['a minute', 60_000, 15 * 60_000],
+  ['an hour', 3_600_000, 2 * 3_600_000],
+  ['a month', 30 * 86_400_000, 86_400_000],
+])('data of a KPI that moves on every %s is old after a while that fits', (_, period, after) => {
+  expect(oldAfter(period)).toBe(after);
 });

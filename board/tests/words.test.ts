@@ -1,8 +1,10 @@
 import { expect, test } from 'vitest';
 import type { Kpi, Objective } from '../src/api/catalog';
-import { readKpi } from '../src/api/catalog';
-import { axisNumber, cut, exact, plain, rounded, shifted, signedShare } from '../src/words/numbers';
+import { readKpi, readKpiDetail } from '../src/api/catalog';
+import { parseExact } from '../src/api/json';
+import { axisNumber, cut, digitsBehind, exact, plain, rounded, shifted, signedShare } from '../src/words/numbers';
 import { lengthWords, periodOf } from '../src/words/periods';
+import { ruleWords } from '../src/words/rules';
 import { isBetter, seriesTitle, standingWords, stateWords } from '../src/words/statuses';
 import { boundsOf, objectiveOf, objectiveWords, reasonWords } from '../src/words/targets';
 import { axisMark, knownZone, shownAge, shownLength, shownSpan } from '../src/words/times';
@@ -213,4 +215,39 @@ test.each([
   ['within 7 to 10', 'USD', 'within 7 to 10'],
 ])('the reason "%s" of a value in %s', (statusReason, unit, shown) => {
   expect(flat(reasonWords(value({ statusReason, unit })) ?? '')).toBe(shown);
+});
+
+test.each([
+  [
+    '{"when":{"below":950000,"recover":1000000},"for":"1h"}',
+    'EUR',
+    'below 950,000 EUR for 1 hour, until it is back at 1,000,000 EUR',
+  ],
+  [
+    '{"when":{"recover":0.1,"above":0.125},"min_sample":1000}',
+    'ratio',
+    'above 12.5 %, until it is back at 10 %, with 1,000 samples or more',
+  ],
+  ['{"when":{"outside":[1,2]},"for":"2d"}', null, 'outside of 1 to 2 for 2 days'],
+  ['{"when":{"pace_below":"90%"},"for":"6h"}', 'EUR', 'below 90 % of its pace for 6 hours'],
+  ['{"when":{"pace_below":0.9}}', 'EUR', 'below 90 % of its pace'],
+  ['{"when":{"no_data":"15m"}}', null, 'no data 15m'],
+  ['{"when":{"change":{"below":-0.2}}}', null, 'change below -0.2'],
+  ['{"when":{"anomaly":true}}', null, 'anomaly'],
+])('the rule %s', (json, unit, words) => {
+  const [rule] = readKpiDetail(parseExact(`{"name":"k","alerts":[${json}]}`)).alerts;
+  expect(rule && flat(ruleWords(rule, unit))).toBe(words);
+});
+
+test('numbers below each other have as many digits', () => {
+  const column = ['77097.5', '76980.68', null, '78461'];
+  expect(digitsBehind(column, 'EUR')).toBe(2);
+  expect(column.map((one) => one && flat(exact(one, 'EUR', 2)))).toEqual([
+    '77,097.50 EUR',
+    '76,980.68 EUR',
+    null,
+    '78,461.00 EUR',
+  ]);
+  expect([digitsBehind(['0.0125', '0.5'], 'ratio'), flat(exact('0.5', 'ratio', 2))]).toEqual([2, '50.00 %']);
+  expect([digitsBehind([], null), digitsBehind(['1', '-20'], null)]).toEqual([0, 0]);
 });

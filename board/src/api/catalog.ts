@@ -71,11 +71,17 @@ export interface KpiDetail extends Kpi {
   alerts: Rule[];
 }
 
-/** A rule that may fire, as the catalog has it. */
+/** A rule that may fire, as the catalog has it: lengths of time as it writes them, `15m`. */
 export interface Rule {
   name: string;
   severity: string | null;
-  words: string;
+  /** What raises it, as `below`, and the bounds or other words of it. */
+  condition: string;
+  bounds: string[];
+  recover: string | null;
+  holds: string | null;
+  minSample: number | null;
+  summary: string | null;
 }
 
 export interface Finding {
@@ -182,17 +188,25 @@ export function readKpiDetail(json: unknown): KpiDetail {
 
 function readRule(json: unknown): Rule {
   const members = new Members(json);
-  const said = members.entries().filter(([name]) => !['alert', 'severity', 'labels', 'annotations'].includes(name));
+  const when = members.object('when');
+  const [condition = '', bounds = null] = when?.entries().find(([name]) => name !== 'recover') ?? [];
   return {
     name: members.text('alert') ?? 'alert',
     severity: members.text('severity'),
-    words: said.map(([name, member]) => `${name} ${typeof member === 'string' ? member : flat(member)}`).join(', '),
+    condition,
+    bounds: flat(bounds),
+    recover: when?.text('recover') ?? null,
+    holds: members.text('for'),
+    minSample: members.number('min_sample'),
+    summary: members.object('annotations')?.text('summary') ?? null,
   };
 }
 
-function flat(member: unknown): string {
-  const pairs = new Members(member).entries();
-  return pairs.map(([name, text]) => `${name} ${typeof text === 'object' ? flat(text) : String(text)}`).join(', ');
+function flat(member: unknown): string[] {
+  if (member === null || member === undefined || member === true) return [];
+  if (Array.isArray(member)) return member.flatMap(flat);
+  if (typeof member !== 'object') return [String(member)];
+  return Object.entries(member).flatMap(([name, one]) => [name.replaceAll('_', ' '), ...flat(one)]);
 }
 
 export function readFinding(json: unknown): Finding {

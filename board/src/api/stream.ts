@@ -81,11 +81,16 @@ function told(event: EventSourceMessage, listener: Listener): void {
     const value = readValue(json);
     if (value) listener.value(value);
   } else if (event.event === 'beat') {
-    const beat = new Members(json);
-    listener.beat({
-      now: beat.time('now') ?? Date.now(),
-      redis: beat.flag('redis') ?? true,
-      lagMs: beat.number('lag_ms') ?? 0,
-    });
+    listener.beat(readBeat(json));
   }
+}
+
+/** A lag that is null is not known: nothing is behind that anybody knows of. */
+export function readBeat(json: unknown): Beat {
+  const beat = new Members(json);
+  return {
+    now: beat.time('now') ?? Date.now(),
+    redis: beat.flag('redis') ?? true,
+    lagMs: beat.number('lag_ms') ?? 0,
+  };
 }

@@ -7,6 +7,12 @@ export const SILENT_AFTER_MS = 6_000;
 export const BEHIND_MS = 5_000;
 /** Nothing newer was counted for so long: worth saying. */
 export const OLD_AFTER_MS = 15 * 60_000;
+const OLD_AT_MOST_MS = 24 * 60 * 60_000;
+
+/** The same of a KPI whose windows end `period` milliseconds apart: a slow one may be silent for longer. */
+export function oldAfter(period: number): number {
+  return Math.min(OLD_AT_MOST_MS, Math.max(OLD_AFTER_MS, 2 * period));
+}
 
 export interface Signs {
   /** The connection is open. */

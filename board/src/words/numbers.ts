@@ -7,8 +7,24 @@ const MINUS = '\u2212';
 const NO_BREAK = '\u00a0';
 
 /** The number with all its digits and its unit: `1,213,440.55 EUR`, `14.8235 %`. */
-export function exact(value: string, unit: string | null): string {
-  return withUnit(grouped(unit === 'ratio' ? shifted(plain(value), 2) : plain(value)), unit);
+export function exact(value: string, unit: string | null, leastDigits = 0): string {
+  const text = unit === 'ratio' ? shifted(plain(value), 2) : plain(value);
+  return withUnit(grouped(filled(text, leastDigits)), unit);
+}
+
+/** How many digits behind the point these numbers need, so that all of them can be written with as many. */
+export function digitsBehind(values: (string | null)[], unit: string | null): number {
+  const lengths = values.map((value) => {
+    if (value === null) return 0;
+    const text = unit === 'ratio' ? shifted(plain(value), 2) : plain(value);
+    return (text.split('.')[1] ?? '').length;
+  });
+  return Math.max(0, ...lengths);
+}
+
+function filled(text: string, leastDigits: number): string {
+  const [before = '', after = ''] = text.split('.');
+  return after.length >= leastDigits ? text : `${before}.${after.padEnd(leastDigits, '0')}`;
 }
 
 /** The same with the digits that a glance needs: `1,213,441 EUR`, `14.82 %`, `12.35 M EUR`. */
