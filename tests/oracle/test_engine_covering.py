@@ -1,7 +1,7 @@
 """Both stages of the engine over thin retail lines, in this process: the covering catalog against DuckDB.
 
 Every third KPI meets the lines in order, every third out of order, every third both out of order and with duplicates;
-so each aggregation meets several of them. All of the year goes through Kafka, in `tests/system`.
+so each aggregation meets several of them. The whole year, with every third line, goes through Kafka in `tests/system`.
 """
 
 from __future__ import annotations
