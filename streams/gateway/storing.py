@@ -83,41 +83,43 @@ class Store:
         """What became of each record, by its index. Records of one key go to one partition, in order; those without
         share the next partition in turn. Raises Away.
         """
+        until = asyncio.get_running_loop().time() + self._timeout
         count = await self._within(self._connection.partitions(topic))
-        self._turn += 1
-        places: dict[int, list[int]] = {}
-        chosen: dict[bytes | None, int] = {None: self._turn % count}
-        for index, (key, _, _) in records.items():
-            partition = chosen.get(key)
-            if partition is None and key is not None:
-                # As Kafka's own clients choose it.
-                partition = chosen[key] = (murmur2(key) & 0x7FFFFFFF) % count
-            places.setdefault(partition or 0, []).append(index)
+        places = self._places(records, count)
         size = sum(len(value) + RECORD_BYTES for _, value, _ in records.values())
         if self._held + size > HELD_BYTES:
             raise Away("too many events wait for Kafka")
         self._held += size
+        parts: dict[int, _Part] = {}
         try:
-            parts = {
-                partition: self._lane(topic, partition).put([records[index] for index in indices])
-                for partition, indices in places.items()
-            }
-            try:
-                async with asyncio.timeout(self._timeout):
-                    for part in parts.values():
-                        await part.done.wait()
-            except TimeoutError:
-                pass
-            finally:
-                for partition, part in parts.items():
-                    self._lane(topic, partition).give_up(part)
+            for partition, indices in places.items():
+                parts[partition] = self._lane(topic, partition).put([records[index] for index in indices])
+            async with asyncio.timeout_at(until):
+                for part in parts.values():
+                    await part.done.wait()
+        except TimeoutError:
+            pass
         finally:
             self._held -= size
+            for partition, part in parts.items():
+                self._lane(topic, partition).give_up(part)
         return {
             index: fate
             for partition, indices in places.items()
             for index, fate in zip(indices, parts[partition].fates, strict=True)
         }
+
+    def _places(self, records: Mapping[int, Record], count: int) -> dict[int, list[int]]:
+        """The indices of records by partition, as Kafka's own clients choose it for their keys."""
+        self._turn += 1
+        chosen: dict[bytes | None, int] = {None: self._turn % count}
+        places: dict[int, list[int]] = {}
+        for index, (key, _, _) in records.items():
+            partition = chosen.get(key)
+            if partition is None:
+                partition = chosen[key] = (murmur2(key) & 0x7FFFFFFF) % count
+            places.setdefault(partition, []).append(index)
+        return places
 
     async def _within(self, waited: Coroutine[Any, Any, T]) -> T:
         try:

@@ -217,7 +217,7 @@ async def test_events_without_an_identity_are_spread_over_the_partitions(shop: S
 
 
 async def test_of_a_batch_the_good_ones_are_stored_and_each_other_is_told(shop: Shop) -> None:
-    events = [order(0), order(1, amount="lots"), order(2), {"id": "o3", "at": AT}, 7]
+    events = [order(0), order(1, amount="1.999"), order(2), {"id": "o3", "at": AT}, 7]
     answered = await shop.post("orders", json=events)
     assert answered.status_code == 207
     told_ = answered.json()

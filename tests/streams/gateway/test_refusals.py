@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from engine.admission import Admission, Batch, DecisionState
 from engine.catalog.loader import parse
 from engine.catalog.model import Source
 from streams.gateway.bodies import Carried
@@ -79,7 +83,7 @@ def refusal(name: str, event: Any, headers: list[tuple[str, bytes]] | None = Non
     ("changed", "reason", "field", "instead"),
     [
         ({"amount": None}, "missing_field", "amount", "send amount as a number, or text, of at most 10 digits, 2 of"),
-        ({"amount": "lots"}, "out_of_range", "amount", "send amount as a number"),
+        ({"amount": "123456789.00"}, "out_of_range", "amount", "send amount as a number"),
         ({"amount": 1.999}, "out_of_range", "amount", "2 of them behind the point"),
         ({"amount": True}, "wrong_type", "amount", "send amount as a number"),
         ({"big": []}, "wrong_type", "big", "send big as a number, or text, of at most 30 digits"),
@@ -149,6 +153,40 @@ def test_a_binary_cloudevent() -> None:
     assert (found.reason, found.field) == ("wrong_type", "page")
     found = refusal("clicks", {"page": {"name": "home"}}, [*attributes, ("content-type", b"text/csv")])
     assert found.reason == "unsupported_encoding"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+nearly_good = st.fixed_dictionaries(
+    {},
+    optional={
+        "order_id": st.just("o1") | json_values,
+        "ordered_at": st.sampled_from(["2025-10-09T08:00:00Z", "2999-01-01T00:00:00Z"]) | json_values,
+        "amount": st.just(12.5) | json_values,
+        "basket": st.just({"items": 3}) | json_values,
+        "address": st.just({"city": None}) | json_values,
+    },
+)
+
+
+@given(
+    st.binary(max_size=40) | json_values.map(json.dumps).map(str.encode) | nearly_good.map(json.dumps).map(str.encode)
+)
+def test_what_is_refused_is_what_the_engine_refuses_for_its_reason(value: bytes) -> None:
+    declared = source("orders")
+    checked = Check(declared).check(Carried([value]), NOW_MS)
+    batch = Batch(0, [value], np.array([0]), np.array([NOW_MS]), 1)
+    admitted = Admission(declared, 0, DecisionState(declared)).admit(batch)
+    assert {index: fault.reason for index, fault in checked.faults.items()} == {
+        reject.index: reject.reason for reject in admitted.rejects
+    }
+    assert list(checked.keys) == ([0] if admitted.accepted else [])
+    for fault in checked.faults.values():
+        found = Explaining(declared).refusal(fault)
+        assert found.reason == fault.reason and fault.message in found.detail
 
 
 def test_the_key_is_the_identity() -> None:
