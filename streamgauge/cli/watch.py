@@ -58,6 +58,7 @@ async def _watch(address: RedisAddress, kpi: str, where: dict[str, str], name: s
     waiting = connect(address, blocking_reads=True)  # which waits for ever: nothing but updates is asked of it
     try:
         catalog = name or await only_catalog(redis)
+        since = await reading.last_ids(redis, catalog, [kpi])  # before the values are read, so that none is missed
         values = {str(value["dims"]): Value.read(value) for value in await reading.current(redis, catalog, kpi, where)}
         if not values:
             raise refused(f"Redis holds no value of KPI {kpi}; `streamgauge values` lists what there is")
@@ -75,7 +76,7 @@ async def _watch(address: RedisAddress, kpi: str, where: dict[str, str], name: s
             for value in values.values():
                 console.print(change_line(value))
         with live or contextlib.nullcontext():
-            async for _, update in reading.updates(waiting, catalog, [kpi]):
+            async for _, update in reading.updates(waiting, catalog, [kpi], since):
                 if any(reading.dimensions(update.dims).get(dimension) != text for dimension, text in where.items()):
                     continue
                 value = Value.read(loads(update.json, parse_float=Decimal))
