@@ -76,7 +76,8 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A batch as columns, one row per record; rows of records with a fault hold anything.
+    """A batch as columns (of the fields that are wanted, and more), one row per record; rows of records with a fault
+    hold anything.
 
     ``times`` are event times in microseconds. ``identities`` gives what makes the events at some indices the same
     event if it is equal; None for an event without.

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import binascii
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -24,7 +24,7 @@ import polars as pl
 from engine.catalog.model import Field, FieldType, Source
 from engine.dead_letters import Fault
 from engine.decoding.batch import Batch, Decoded, Headers
-from engine.decoding.columns import Faults, column_of
+from engine.decoding.columns import Faults, column_of, is_needed
 from engine.decoding.encodings import CLOUDEVENTS, MAX_BYTES, content_type, encoding_fault, header_name, refused_values
 from engine.decoding.events import event_times, identities
 from engine.decoding.faults import REFUSALS, decode_each, fault_of, json_path, shortened
@@ -45,12 +45,12 @@ _TIME: Final = Field("-time", FieldType("timestamp"), (ATTRIBUTES, "time"), opti
 
 
 class CloudEvents:
-    """Decodes the events of a source of CloudEvents.
+    """Decodes the events of a source of CloudEvents; ``wanted`` as in `JsonEvents`.
 
     Raises `LayoutError` when the source's paths contradict each other or the specification.
     """
 
-    def __init__(self, source: Source, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, source: Source, max_bytes: int = MAX_BYTES, *, wanted: Collection[str] | None = None) -> None:
         declared = list(source.fields.values())
         if source.event_time is None:
             declared.append(_TIME)
@@ -63,7 +63,7 @@ class CloudEvents:
             {
                 leaf.field.name: column_of(leaf, times, event_time=leaf.field.name == self._time_name)
                 for leaf in layout.leaves
-                if leaf.field.name in names
+                if leaf.field.name in names and is_needed(leaf, source, wanted)
             }
             for layout in (self._outside, self._inside)
         ]
@@ -82,7 +82,8 @@ class CloudEvents:
         path = source.fields[source.event_time].path if source.event_time else _TIME.path
         self._time_path = json_path(path[1:] if path[0] == ATTRIBUTES else ("data", *path))
         self._time_path_in_data = json_path(path)
-        self._names = tuple(source.fields)
+        kept = {name for columns_of in self._columns_of for name in columns_of}
+        self._names = tuple(name for name in source.fields if name in kept)
         self._identity = source.identity
         self._max_bytes = max_bytes
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine.catalog.model import Field, FieldType
+from engine.catalog.model import Field, FieldType, Source
 from engine.dead_letters import Fault, Reason
 from engine.decoding import decimals
 from engine.decoding.decimals import DOUBLE_DIGITS, stored_type
@@ -70,6 +70,18 @@ def column_of(leaf: Leaf, zone: Zone, *, event_time: bool = False) -> Column:
 
         return read_required
     return lambda rows, faults: convert(extract(rows), faults)
+
+
+def is_needed(leaf: Leaf, source: Source, wanted: Collection[str] | None) -> bool:
+    """Whether a field's column has to be made: because it is wanted (None: all are), the time or identity is made of
+    it, or some of its values may turn out to be wrong only then.
+    """
+    declared = leaf.field
+    if wanted is None or declared.name in wanted or leaf.raw or declared.name == source.event_time:
+        return True
+    if declared.type.kind == "string":
+        return False  # an identity that is a text is read by itself
+    return declared.name == source.identity or declared.type.kind not in ("integer", "boolean")
 
 
 def _unwrapped(declared: Field, event_time: bool, values: list[Any], faults: Faults) -> list[Any]:
@@ -140,7 +152,7 @@ def _double_decimals(declared: Field, doubles: pl.Series, faults: Faults) -> pl.
     if not exact.all():
         wrong = pl.Series(~exact) & doubles.is_not_null()
         for place in wrong.arg_true().to_list():
-            faults.setdefault(place, _no_decimal(declared, repr(doubles[place])))
+            faults.setdefault(place, _no_decimal(declared, repr(doubles[place]), "out_of_range"))
         doubles = doubles.set(pl.Series(~exact), None)
     return doubles.cast(stored_type(declared.type))
 
@@ -165,14 +177,14 @@ def _text_decimals(declared: Field, values: Sequence[str | None], faults: Faults
     for place, text in enumerate(values):
         value = None if text is None else decimals.of_text(text, type_)
         if value is None and text is not None:
-            faults.setdefault(place, _no_decimal(declared, text))
+            reason: Reason = "out_of_range" if decimals.is_number(text) else "wrong_type"
+            faults.setdefault(place, _no_decimal(declared, text, reason))
         exact.append(value)
     return pl.Series(exact, dtype=stored_type(type_))
 
 
-def _no_decimal(declared: Field, text: str) -> Fault:
-    message = f"{shortened(text)} at `{json_path(declared.path)}` is no {declared.type}"
-    return Fault("out_of_range", message)
+def _no_decimal(declared: Field, text: str, reason: Reason) -> Fault:
+    return Fault(reason, f"{shortened(text)} at `{json_path(declared.path)}` is no {declared.type}")
 
 
 def _timestamps(declared: Field, zone: Zone, reason: Reason, values: Sequence[Any], faults: Faults) -> pl.Series:

@@ -23,7 +23,8 @@ DOUBLE_DIGITS: Final = 15
 """Decimals of up to this many digits survive the way through a double."""
 
 _STORED_DIGITS: Final = 38  # of a polars Decimal
-_NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4})?", re.ASCII)
+_NUMBER: Final = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?(?P<exponent>\d+))?", re.ASCII)
+_LONGEST_EXPONENT: Final = 4
 _LONGEST_TEXT: Final = 400
 
 
@@ -42,9 +43,17 @@ def of_doubles(values: npt.NDArray[np.float64], type_: FieldType) -> npt.NDArray
     return exact
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a decimal number at all, of whatever size."""
+    return _NUMBER.fullmatch(text) is not None
+
+
 def of_text(text: str, type_: FieldType) -> Decimal | None:
     """The decimal that a text or a JSON number's digits stand for; None when it is none of ``type_``."""
-    if len(text) > _LONGEST_TEXT or not _NUMBER.fullmatch(text):
+    if len(text) > _LONGEST_TEXT:
+        return None
+    written = _NUMBER.fullmatch(text)
+    if written is None or len(written["exponent"] or "") > _LONGEST_EXPONENT:
         return None
     try:
         value = Decimal(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ import polars as pl
 
 from engine.catalog.model import Source
 from engine.decoding.batch import Batch, Decoded, Int64s
-from engine.decoding.columns import Faults, column_of
+from engine.decoding.columns import Faults, column_of, is_needed
 from engine.decoding.encodings import MAX_BYTES, refused_headers, refused_values
 from engine.decoding.faults import decode_each, fault_of, json_path
 from engine.decoding.layout import Leaf, layout_of
@@ -18,12 +18,13 @@ from engine.event_time.zones import zone
 
 
 class JsonEvents:
-    """Decodes the events of a source in JSON: one object a record, every declared field checked.
+    """Decodes the events of a source in JSON: one object a record, every declared field checked. ``wanted`` are those
+    whose columns are (None: all).
 
     Raises `LayoutError` when the source's paths contradict each other.
     """
 
-    def __init__(self, source: Source, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, source: Source, max_bytes: int = MAX_BYTES, *, wanted: Collection[str] | None = None) -> None:
         if source.event_time is None:
             raise ValueError(f"source {source.name!r}: a JSON source names the field of its event_time")
         layout = layout_of(list(source.fields.values()))
@@ -31,6 +32,7 @@ class JsonEvents:
         self._columns = {
             leaf.field.name: column_of(leaf, times, event_time=leaf.field.name == source.event_time)
             for leaf in layout.leaves
+            if is_needed(leaf, source, wanted)
         }
         self._event_time = source.event_time
         self._time_path = json_path(source.fields[source.event_time].path)

@@ -359,7 +359,7 @@ def test_rejects_say_where_they_were_refused() -> None:
     ]
     admitted = Admission(source, 0, DecisionState.restore(source)).admit(batch_of(sent, [0, 1, 2, 3]))
     assert [(reject.offset, reject.reason, reject.stage) for reject in admitted.rejects] == [
-        (0, "out_of_range", "decode"),
+        (0, "wrong_type", "decode"),
         (1, "future", "admit"),
         (3, "late", "admit"),
     ]
