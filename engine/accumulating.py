@@ -6,77 +6,26 @@ answers, at a flush, with everything that has to be written and in which order. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 
 from engine.admission import Admission, Batch, DecisionState, Reject, decoder_of
-from engine.blocks import BlockKey, decode_blocks, encode_blocks
-from engine.capping import cap_series
+from engine.blocks import BlockKey
 from engine.decisions import DecisionSettings, decision_settings, source_as_of
 from engine.deduplication import Store
 from engine.event_time import NEVER
+from engine.flushes import Flush, Progress
+from engine.history import History
 from engine.plan import Plan, View
-from engine.records import HEARTBEAT, MANIFEST, SEGMENT, Heartbeat, Manifest, encode, record_key
+from engine.records import MANIFEST, SEGMENT, Heartbeat, Manifest, encode, record_key
 from engine.recovery import Recovered, TableRecord, recover
-from engine.series import OTHER, Directory, buckets_of
+from engine.series import Directory
+from engine.view_panes import ViewPanes
 
 __all__ = ["Flush", "Progress", "SourcePartition", "TableRecord"]
 
 _MINUTE_US = 60_000_000
-BLOCK_KEYS = ("pane", "bucket")
-SERIES_KEYS = ("pane", "bucket", "h")
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What the reader of the topic knows at a flush. ``silent_us``: how long the partition has had nothing, by a fetch
-    answered at its end.
-
-    ``behind``: whether there is more to read than a flush holds; None where only the end is known.
-    """
-
-    at_end: bool = False
-    silent_us: int = 0
-    now_us: int | None = None  # wall clock; used for idle partitions only
-    behind: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Flush:
-    """What one flush writes. Each step is acknowledged before the next: dead letters of what was folded, state;
-    partials; manifest; heartbeat; commit.
-    """
-
-    state: list[tuple[bytes, bytes]]  # segments and blocks, to the table
-    partials: list[tuple[int, bytes, bytes]]  # (partition of partials, key, value)
-    manifest: tuple[bytes, bytes]
-    heartbeat: Heartbeat
-    tombstones: list[bytes]  # table keys, to delete once the manifest is durable, and if no newer owner came before it
-    offset: int
-
-    def heartbeats(self, partitions: int) -> list[tuple[int, bytes, bytes]]:
-        """The heartbeat for each partition of partials."""
-        beat = self.heartbeat
-        key = record_key(HEARTBEAT, beat.partition, 0, beat.epoch, beat.source)
-        value = encode(beat)
-        return [(partition, key, value) for partition in range(partitions)]
-
-
-@dataclass(slots=True)
-class _ViewState:
-    """One view's panes of one source partition: what is folded and durable or about to be, and what came since the last
-    flush.
-    """
-
-    view: View
-    rows: pl.DataFrame | None = None
-    items: dict[str, pl.DataFrame] = field(default_factory=dict)
-    pending: list[pl.DataFrame] = field(default_factory=list)
-    pending_items: dict[str, list[pl.DataFrame]] = field(default_factory=dict)
-    written: set[tuple[int, int]] = field(default_factory=set)  # (pane, bucket) in the table
-    ahead: pl.DataFrame | None = None  # blocks recovered with a stamp above the manifest: (pane, bucket, _stamp)
 
 
 class SourcePartition:
@@ -106,13 +55,13 @@ class SourcePartition:
         self.merge_partitions = merge_partitions
         self.epoch = epoch
         self._store = store
-        self._views = {view.id: _ViewState(view) for view in plan.of_source(source)}
+        views = plan.of_source(source)
         self._directories = {
-            view.dimensions.id: Directory(view.dimensions.names, view.dimensions.kinds)
-            for view in plan.of_source(source)
+            view.dimensions.id: Directory(view.dimensions.names, view.dimensions.kinds) for view in views
         }
+        self._views = {view.id: ViewPanes(view, self._directories[view.dimensions.id]) for view in views}
+        self._wanted = frozenset(name for panes in self._views.values() for name in panes.fields())
         self._kpis = plan.kpis
-        self._folded: dict[str, int] = {}  # by view
         self._counts = dict.fromkeys(("accepted", "duplicate", "late", "invalid"), 0)
         self._pending_rows = 0
         self._replay_until = 0  # the highest recovered stamp
@@ -130,11 +79,12 @@ class SourcePartition:
         self.offset = self.manifest.offset if self.manifest else 0
         self._floor = self.manifest.floor_us if self.manifest else NEVER
         self._flushed_us = self.manifest.highest_us if self.manifest else NEVER  # highest event time at the last flush
-        self._first_us = self.manifest.first_us if self.manifest else None  # of the first accepted event
-        self._gap = False  # events were lost, and none came since
+        self._history = History(
+            [f"{view.id}/{column.id}" for view in views for column in view.columns],
+            self.manifest.since_us if self.manifest else None,
+            self._flushed_us,
+        )
         self._restore(found)
-        self._new: list[str] = []  # columns that the manifest does not know
-        self._since = self._history(self.manifest)
 
     # -- recovery ------------------------------------------------------------------------------------------------------
 
@@ -147,83 +97,36 @@ class SourcePartition:
             own = record_key(SEGMENT, self.partition, begin, self.epoch)
             self._segments[begin].add(own)
             self._rewrites.append((own, raw))
-        for view_id, view_state in self._views.items():
-            first = self._floor // view_state.view.pane_us if self._floor != NEVER else NEVER
+        for view_id, panes in self._views.items():
             blocks = []
             for (view, pane, bucket), (key, value) in found.blocks.items():
                 if view != view_id:
                     continue
-                if pane < first:  # final: only its tombstone was not written yet
+                if panes.is_final(pane, self._floor):  # only its tombstone was not written yet
                     if key.epoch == self.epoch:
                         self._superseded.append(key.pack())
                     continue
                 blocks.append((key, value))
-                view_state.written.add((pane, bucket))
+                panes.written.add((pane, bucket))
                 if key.epoch != self.epoch:
                     own = key._replace(epoch=self.epoch).pack()
                     self._rewrites.append((own, value))
-                    dimensions = view_state.view.dimensions
-                    self._resends.append((dimensions.partition(bucket, self.merge_partitions), own, value))
+                    self._resends.append((self._merge_partition(panes.view, bucket), own, value))
             if blocks:
-                self._restore_view(view_state, blocks, offset)
+                self._replay_until = max(self._replay_until, panes.restore(blocks, offset))
         former = source_as_of(manifest.decision, self.source) if manifest else self.source
         highest_us = manifest.highest_us if manifest else NEVER
         state = DecisionState.restore(former, highest_us, found.segments, offset, store=self._store)
-        self.admission = Admission(self.source, self.partition, state)
+        self.admission = Admission(self.source, self.partition, state, wanted=self._wanted)
         if manifest is not None and manifest.decision != self._decision and self._replay_until > offset:
-            self._former = Admission(former, self.partition, state), manifest.decision
+            self._former = Admission(former, self.partition, state, wanted=self._wanted), manifest.decision
         self._raise_floors()
-
-    def _restore_view(self, state: _ViewState, found: Sequence[tuple[BlockKey, bytes]], offset: int) -> None:
-        decoded = decode_blocks([value for _, value in found])
-        at = pl.DataFrame(
-            {
-                "_block": pl.Series(range(len(found)), dtype=pl.UInt32),
-                "pane": pl.Series(decoded.panes, dtype=pl.Int64),
-                "bucket": pl.Series(decoded.buckets, dtype=pl.Int64),
-                "_stamp": pl.Series(decoded.stamps, dtype=pl.Int64),
-            }
-        )
-        known = [
-            name
-            for name in decoded.rows.columns
-            if any(name.startswith(f"{column.id}.") for column in state.view.columns)
-        ]
-        state.rows = decoded.rows.join(at, on="_block").select(*SERIES_KEYS, *known)
-        sketches = {column.id for column in state.view.sketches}
-        state.items = {
-            id_: items.join(at, on="_block").select(*SERIES_KEYS, "item", "k")
-            for id_, items in decoded.items.items()
-            if id_ in sketches
-        }
-        self._directories[state.view.dimensions.id].learn(decoded.dims)
-        ahead = at.filter(pl.col("_stamp") > offset)
-        if not ahead.height:
-            return
-        state.ahead = ahead.drop("_block")
-        self._replay_until = max(self._replay_until, *ahead["_stamp"].to_list())
-
-    def _history(self, manifest: Manifest | None) -> dict[str, int]:
-        """From when each column has its history; columns that the manifest does not know start here (rule 19)."""
-        names = [
-            f"{view.id}/{column.id}"
-            for view in (state.view for state in self._views.values())
-            for column in view.columns
-        ]
-        if manifest is None:
-            return dict.fromkeys(names, NEVER)
-        self._new = [name for name in names if name not in manifest.since_us]
-        return {name: manifest.since_us.get(name, manifest.highest_us) for name in names}
 
     def lost_history(self) -> None:
         """The log begins above the offset we would go on at: numbers up to the first event after the gap are incomplete
         (rule 4).
         """
-        self._gap = True
-        self._incomplete(self._since, self.admission.state.highest_us)
-
-    def _incomplete(self, names: Iterable[str], until_us: int) -> None:
-        self._since.update({name: max(self._since[name], until_us) for name in names})
+        self._history.lost(self.admission.state.highest_us)
 
     # -- folding -------------------------------------------------------------------------------------------------------
 
@@ -239,8 +142,8 @@ class SourcePartition:
 
     def take_folded(self) -> Mapping[str, int]:
         """By KPI: how many series were folded into `OTHER` since the last call, each once for a pane and flush."""
-        folded, self._folded = self._folded, {}
-        if not folded:
+        folded = {view: panes.take_folded() for view, panes in self._views.items()}
+        if not any(folded.values()):
             return {}
         return {
             kpi.kpi.name: count
@@ -275,19 +178,17 @@ class SourcePartition:
         for outcome in self._counts:
             self._counts[outcome] += getattr(admitted, outcome)
         if frame.height:
-            if self._first_us is None and self._flushed_us == NEVER:
-                self._first_us = int(frame["_time"][0])
-            if self._gap:
-                self._incomplete(self._since, int(frame["_time"][0]))
-                self._gap = False
-            self._fold_frame(frame, replaying=replaying)
+            self._history.goes_on(int(frame["_time"][0]))
+            frame = frame.with_columns(pl.lit(self.partition, dtype=pl.Int32).alias("_partition"))
+            for panes in self._views.values():
+                self._pending_rows += panes.fold(frame, replaying=replaying)
         return tuple(admitted.rejects)
 
     def _as_declared(self, batch: Batch, accepted: pl.DataFrame) -> pl.DataFrame:
         """Events that former settings accepted, with the fields that are declared now; without those that have them
         not.
         """
-        decoded = decoder_of(self.source).decode(batch)
+        decoded = decoder_of(self.source, wanted=self._wanted).decode(batch)
         frame = pl.DataFrame({"_time": decoded.times, "_offset": batch.offsets, **decoded.columns})
         readable = frame.with_row_index("_at").filter(~pl.col("_at").is_in(list(decoded.faults))).drop("_at")
         return readable.join(accepted.select("_offset"), on="_offset", how="semi")
@@ -297,57 +198,11 @@ class SourcePartition:
         begin here.
         """
         self._former = None
-        self.admission = Admission(self.source, self.partition, self.admission.state)
+        self.admission = Admission(self.source, self.partition, self.admission.state, wanted=self._wanted)
         self._raise_floors()
-        self._incomplete(self._new, self.admission.state.highest_us)
-        for state in self._views.values():
-            state.ahead = None
-
-    def _fold_frame(self, frame: pl.DataFrame, *, replaying: bool) -> None:
-        frame = frame.with_columns(pl.lit(self.partition, dtype=pl.Int32).alias("_partition"))
-        for state in self._views.values():
-            view = state.view
-            dims = [f"dim.{name}" for name in view.dimensions.names]
-            events = frame.with_columns(
-                (pl.col("_time") // view.pane_us).alias("pane"),
-                *(pl.col(name).alias(f"dim.{name}") for name in view.dimensions.names),
-            )
-            if replaying and state.ahead is not None:
-                events = self._without_folded(state, events, dims)
-                if not events.height:
-                    continue
-            folds = [
-                fold
-                for column in view.columns
-                for fold in column.aggregation.fold(column.id, column.value, column.keep)
-            ]
-            rows = events.group_by([*dims, "pane"]).agg(*folds, pl.col("_offset").max().alias("_last"))
-            state.pending.append(rows)
-            self._pending_rows += rows.height
-            for column in view.sketches:
-                assert column.value is not None  # a sketch is of something
-                items = column.aggregation.fold_items(events, [*dims, "pane"], column.value, column.keep)
-                state.pending_items.setdefault(column.id, []).append(items)
-                self._pending_rows += items.height
-
-    def _without_folded(self, state: _ViewState, events: pl.DataFrame, dims: list[str]) -> pl.DataFrame:
-        """Without the events that a recovered block holds already: below its stamp, for that block only (protocol rule
-        2).
-        """
-        assert state.ahead is not None
-        placed = self._placed(state.view, events, dims)
-        joined = placed.join(state.ahead, on=BLOCK_KEYS, how="left", maintain_order="left")
-        return joined.filter(pl.col("_offset") >= pl.col("_stamp").fill_null(-1)).drop("_stamp", "h", "bucket")
-
-    def _placed(self, view: View, frame: pl.DataFrame, dims: list[str]) -> pl.DataFrame:
-        """``frame`` with the series hash ``h`` and ``bucket`` of its dimension columns."""
-        if not dims:
-            return frame.with_columns(pl.lit(0, dtype=pl.UInt64).alias("h"), pl.lit(0, dtype=pl.Int64).alias("bucket"))
-        named = frame.select(pl.col(dim).alias(dim.removeprefix("dim.")) for dim in dims)
-        series = self._directories[view.dimensions.id].hashes(named)
-        return frame.with_columns(series.alias("h")).with_columns(
-            buckets_of(pl.col("h"), view.dimensions.buckets).alias("bucket")
-        )
+        self._history.new_begin(self.admission.state.highest_us)
+        for panes in self._views.values():
+            panes.replayed()
 
     # -- flushing ------------------------------------------------------------------------------------------------------
 
@@ -372,9 +227,15 @@ class SourcePartition:
             key = record_key(SEGMENT, self.partition, first, self.epoch)
             self._segments.setdefault(first, set()).add(key)
             state.append((key, raw))
-        for view_state in self._views.values():
-            self._flush_view(view_state, self._floor, state, partials)
-            tombstones.extend(self._forget(view_state, self._floor))
+        for panes in self._views.values():
+            for pane, bucket, raw in panes.flush():
+                key = self._block_key(panes.view, pane, bucket)
+                partials.append((self._merge_partition(panes.view, bucket), key, raw))
+                # What this flush makes final is never folded into again: its partial is all that anybody will read.
+                if not panes.is_final(pane, self._floor):
+                    state.append((key, raw))
+                    panes.written.add((pane, bucket))
+            tombstones.extend(self._block_key(panes.view, *place) for place in panes.forget(self._floor))
         for first in self.admission.state.expired_segments():
             tombstones.extend(self._segments.pop(first, ()))
         self._forget_series()
@@ -401,9 +262,8 @@ class SourcePartition:
             topic_id=self.topic_id,
             partitions=self.partitions,
             decision=self._former[1] if self._former else self._decision,
-            since_us=self._since,
+            since_us=self._history.since_us,
             epoch=self.epoch,
-            first_us=self._first_us,
         )
         key = record_key(MANIFEST, self.partition, 0, self.epoch)
         return Flush(state, partials, (key, encode(manifest)), self.heartbeat(progress), tombstones, self.offset)
@@ -412,8 +272,8 @@ class SourcePartition:
         """Series above a cap, or of panes that are gone, are not remembered for ever."""
         for id_, directory in self._directories.items():
             if directory.crowded:
-                views = [state for state in self._views.values() if state.view.dimensions.id == id_]
-                directory.keep(pl.concat([state.rows["h"] for state in views if state.rows is not None]))
+                alike = [panes for panes in self._views.values() if panes.view.dimensions.id == id_]
+                directory.keep(pl.concat([hashes for panes in alike if (hashes := panes.hashes()) is not None]))
 
     def heartbeat(self, progress: Progress) -> Heartbeat:
         """What merge is told: also sent alone, while the partition is idle. It speaks for what was flushed, not for
@@ -437,15 +297,14 @@ class SourcePartition:
             clock_us=max(clock, watermark) if clock is not None else None,
             empty=at_end and highest == NEVER,
             behind=not progress.at_end if progress.behind is None else progress.behind,
-            since_us={name: since for name, since in self._since.items() if since != NEVER},
-            first_us=self._first_us if highest != NEVER else None,
+            since_us=self._history.incomplete_us,
         )
 
     def floor_is_due(self, progress: Progress) -> bool:
         """Whether a flush, even of nothing, would raise the floor by a pane or more: the clock does so where nothing
         comes (rule 8).
         """
-        pane_us = min((state.view.pane_us for state in self._views.values()), default=_MINUTE_US)
+        pane_us = min((panes.view.pane_us for panes in self._views.values()), default=_MINUTE_US)
         return self._next_floor(progress) - self._floor >= max(pane_us, _MINUTE_US)
 
     def _next_floor(self, progress: Progress) -> int:
@@ -463,93 +322,8 @@ class SourcePartition:
         if self._former:
             self._former[0].raise_floor(self._floor)
 
-    def _flush_view(
-        self, state: _ViewState, floor: int, table: list[tuple[bytes, bytes]], partials: list[tuple[int, bytes, bytes]]
-    ) -> None:
-        if not state.pending:
-            return
-        view = state.view
-        dims = [f"dim.{name}" for name in view.dimensions.names]
-        merges = [merge for column in view.columns for merge in column.aggregation.merge(column.id)]
-        fresh = state.pending[0] if len(state.pending) == 1 else pl.concat(state.pending)
-        if len(state.pending) > 1:
-            fresh = fresh.group_by([*dims, "pane"]).agg(*merges, pl.col("_last").max())
-        fresh = self._placed(view, fresh, dims)
-        touched = fresh.group_by(BLOCK_KEYS).agg(pl.col("_last").max())
-        new = fresh.drop([*dims, "_last"])
-        known = _of_blocks(state.rows, touched)
-        merged = new if known is None else pl.concat([known, new], how="diagonal").group_by(SERIES_KEYS).agg(*merges)
-        items: dict[str, pl.DataFrame] = {}
-        for column in view.sketches:
-            parts = [
-                self._placed(view, part, dims).select(*SERIES_KEYS, "item", "k")
-                for part in state.pending_items.get(column.id, [])
-            ]
-            old = _of_blocks(state.items.get(column.id), touched)
-            items[column.id] = column.aggregation.merge_items(
-                pl.concat([*([old] if old is not None else []), *parts]), list(SERIES_KEYS)
-            )
-        before = merged
-        merged, items = cap_series(view.dimensions, view.columns, merged, items, list(SERIES_KEYS), list(BLOCK_KEYS))
-        if merged is not before:
-            count = int((before["h"] != OTHER).sum()) - int((merged["h"] != OTHER).sum())
-            self._folded[view.id] = self._folded.get(view.id, 0) + count
-        self._write(state, merged, items, touched, floor, table, partials)
-        state.rows = _replaced(state.rows, touched, merged)
-        for column in view.sketches:
-            state.items[column.id] = _replaced(state.items.get(column.id), touched, items[column.id])
-        state.pending.clear()
-        state.pending_items.clear()
+    def _block_key(self, view: View, pane: int, bucket: int) -> bytes:
+        return BlockKey(view.dimensions.id, view.id, self.partition, pane, bucket, 0, self.epoch).pack()
 
-    def _write(
-        self,
-        state: _ViewState,
-        merged: pl.DataFrame,
-        items: Mapping[str, pl.DataFrame],
-        touched: pl.DataFrame,
-        floor: int,
-        table: list[tuple[bytes, bytes]],
-        partials: list[tuple[int, bytes, bytes]],
-    ) -> None:
-        view = state.view
-        stamps = {(pane, bucket): last + 1 for pane, bucket, last in touched.select(*BLOCK_KEYS, "_last").iter_rows()}
-        blocks = encode_blocks(
-            merged.sort(SERIES_KEYS),
-            {id_: frame.sort([*SERIES_KEYS, "item"]) for id_, frame in items.items()},
-            self._directories[view.dimensions.id],
-            [column.id for column in view.columns],
-            stamps,
-        )
-        for pane, bucket, raw in blocks:
-            key = BlockKey(view.dimensions.id, view.id, self.partition, pane, bucket, 0, self.epoch).pack()
-            partials.append((view.dimensions.partition(bucket, self.merge_partitions), key, raw))
-            # A pane that this flush makes final is never folded into again: its partial is all that anybody will read.
-            if (pane + 1) * view.pane_us > floor:
-                table.append((key, raw))
-                state.written.add((pane, bucket))
-
-    def _forget(self, state: _ViewState, floor: int) -> list[bytes]:
-        """Drop the panes that end at or below the floor; the keys to tombstone."""
-        view = state.view
-        if floor == NEVER:
-            return []
-        first = floor // view.pane_us  # panes below end at or before the floor
-        if state.rows is not None:
-            state.rows = state.rows.filter(pl.col("pane") >= first)
-        state.items = {id_: frame.filter(pl.col("pane") >= first) for id_, frame in state.items.items()}
-        final = [place for place in state.written if place[0] < first]
-        state.written.difference_update(final)
-        return [BlockKey(view.dimensions.id, view.id, self.partition, *place, 0, self.epoch).pack() for place in final]
-
-
-def _of_blocks(frame: pl.DataFrame | None, touched: pl.DataFrame) -> pl.DataFrame | None:
-    if frame is None or not frame.height:
-        return None
-    known = frame.join(touched, on=BLOCK_KEYS, how="semi")
-    return known if known.height else None
-
-
-def _replaced(frame: pl.DataFrame | None, touched: pl.DataFrame, merged: pl.DataFrame) -> pl.DataFrame:
-    if frame is None or not frame.height:
-        return merged
-    return pl.concat([frame.join(touched, on=BLOCK_KEYS, how="anti"), merged], how="diagonal")
+    def _merge_partition(self, view: View, bucket: int) -> int:
+        return view.dimensions.partition(bucket, self.merge_partitions)

@@ -10,7 +10,7 @@ settings; the batches play no part in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -25,10 +25,12 @@ from engine.decoding.cloudevents import CloudEvents
 from engine.decoding.columns import Faults
 from engine.decoding.encodings import MAX_BYTES
 from engine.decoding.events import JsonEvents
-from engine.deduplication import Seen, Segment, Store, decode_segment, digests, encode_segment, entries_of
+from engine.dedupe_segments import Segment, decode_segment, encode_segment, entries_of, in_records
+from engine.deduplication import Seen, Store, digests
 from engine.event_time import NEVER
 from engine.event_time.watermarks import running_watermark
-from engine.verdicts import Limits, Verdicts, first_of_each, judge
+from engine.sorted_ids import SortedIds, UInt64s
+from engine.verdicts import Limits, Verdicts, judge
 
 __all__ = ["Admission", "Admitted", "Batch", "DecisionState", "Reject"]
 
@@ -42,8 +44,8 @@ class Admitted:
     """A batch after its verdicts.
 
     ``frame`` holds the accepted events in the order of their offsets: `_time` and `_offset` (Int64), then one column
-    per declared field. ``rejects`` are the dead letters, by index; duplicates are not among them. The counts add up
-    to the records of the batch.
+    per declared field that is wanted, and perhaps of others. ``rejects`` are the dead letters, by index; duplicates are
+    not among them. The counts add up to the records of the batch.
     """
 
     frame: pl.DataFrame
@@ -102,7 +104,7 @@ class DecisionState:
             return
         live = entries.times >= self.live_from_us
         ids, times = (entries.ids, entries.times) if live.all() else (entries.ids[live], entries.times[live])
-        self.seen.add(ids, times, self.live_from_us)
+        self.seen.add(SortedIds.of(ids), times, self.live_from_us)
 
     def follow(self, source: Source) -> None:
         """From now on, go by these settings: what they no longer count is forgotten."""
@@ -120,21 +122,19 @@ class DecisionState:
             return NEVER
         return self.watermark_us - self._dedupe_us
 
-    def remember(self, segment: Segment, order: npt.NDArray[np.intp] | None = None) -> None:
-        """Take in accepted events; they become durable with `since_flush`. ``order`` sorts their ids, where it is
-        known.
-        """
-        self.seen.add(segment.ids, segment.times, self.live_from_us, order)
+    def remember(self, segment: Segment, ids: SortedIds) -> None:
+        """Take in accepted events, whose ids these are; they become durable with `since_flush`."""
+        self.seen.add(ids, segment.times, self.live_from_us)
         self._fresh.append(segment)
 
     def since_flush(self) -> list[tuple[int, int, bytes]]:
         """The entries since the last call, to be written before the manifest: (first offset, next offset, bytes)."""
-        entries = entries_of(self._fresh)
+        found = []
+        for segment in in_records(self._fresh):
+            self._durable[segment.first_offset] = int(segment.times.max())
+            found.append((segment.first_offset, segment.next_offset, encode_segment(segment)))
         self._fresh.clear()
-        if entries is None:
-            return []
-        self._durable[entries.first_offset] = int(entries.times.max())
-        return [(entries.first_offset, entries.next_offset, encode_segment(entries))]
+        return found
 
     def expired_segments(self) -> list[int]:
         """First offsets of the durable segments of which no entry counts any more; each is told once."""
@@ -151,14 +151,23 @@ class Admission:
     The state goes by the settings of the newest admission that was given it: so events that a former definition judged
     can be judged by it again, and the ones after by the present one (protocol rule 2).
 
-    Raises `LayoutError` when the paths of the source's fields contradict each other.
+    ``wanted`` are the fields that somebody reads (None: all of them); all are checked. Raises `LayoutError` when the
+    paths of the source's fields contradict each other.
     """
 
-    def __init__(self, source: Source, partition: int, state: DecisionState, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        source: Source,
+        partition: int,
+        state: DecisionState,
+        *,
+        max_bytes: int = MAX_BYTES,
+        wanted: Collection[str] | None = None,
+    ) -> None:
         self.state = state
         self.partition = partition
         state.follow(source)
-        self._decoder = decoder_of(source, max_bytes)
+        self._decoder = decoder_of(source, max_bytes, wanted=wanted)
         self._max_future_us = source.watermark.max_future_us
         self._dedupes = source.dedupe_us is not None and (source.identity is not None or source.format == "cloudevents")
         self._limits = Limits(source.watermark.delay_us, source.allowed_lateness_us, source.dedupe_us or 0)
@@ -206,36 +215,41 @@ class Admission:
         """The verdicts on the valid events, which the state then knows; None when all are accepted."""
         if not len(valid):
             return None
-        state, limits = self.state, self._limits
         whole = len(valid) == len(offsets)
         times = decoded.times if whole else decoded.times[valid]
-        verdicts = None
         if not self._dedupes:
-            highest = max(state.highest_us, int(times.max()))
-            if int(times.min()) < max(highest - limits.delay_us - limits.lateness_us, limits.floor_us):
-                watermark = running_watermark(times, state.highest_us, limits.delay_us)
-                late = times < np.maximum(watermark - limits.lateness_us, limits.floor_us)
-                verdicts = Verdicts(np.zeros(len(times), dtype=np.bool_), late) if late.any() else None
-                highest = max(state.highest_us, int(times[~late].max(initial=NEVER)))
-            state.highest_us = highest
-            return verdicts
-        named, ids = _ids(decoded, None if whole else valid)
-        seen = np.full(len(times), NEVER, dtype=np.int64)
-        first = np.arange(len(times))
-        seen[named] = state.seen.latest(ids, state.live_from_us)
-        order: npt.NDArray[np.intp] | None
-        order, equal = first_of_each(ids)
-        first[named] = named[equal]
-        verdicts = judge(times, seen, first, state.highest_us, limits)
-        accepted = verdicts.accepted
-        if accepted.any():
-            state.highest_us = max(state.highest_us, int(times[accepted].max()))
-            kept = accepted[named]
+            return self._judge_times(times)
+        state = self.state
+        named, rows = _ids(decoded, None if whole else valid)
+        ids = SortedIds.of(rows)
+        seen, first = state.seen.latest(ids, state.live_from_us), ids.first_of_each()
+        if seen is None and first is None:
+            verdicts = self._judge_times(times)
+        else:
+            verdicts = judge(times, *_of_events(len(times), named, seen, first), state.highest_us, self._limits)
+            state.highest_us = max(state.highest_us, int(times[verdicts.accepted].max(initial=NEVER)))
+        at = offsets if whole else offsets[valid]
+        if named is not None:
+            at, times = at[named], times[named]
+        if verdicts is not None:
+            kept = verdicts.accepted if named is None else verdicts.accepted[named]
             if not kept.all():
-                ids, named, order = ids[kept], named[kept], None
-            if len(named):
-                at = offsets[valid[named]]
-                state.remember(Segment(int(at[0]), int(at[-1]) + 1, ids, times[named], at), order)
+                at, times, ids = at[kept], times[kept], SortedIds.of(ids.ids[kept])
+        if len(at):
+            state.remember(Segment(int(at[0]), int(at[-1]) + 1, ids.ids, times, at), ids)
+        return verdicts
+
+    def _judge_times(self, times: Int64s) -> Verdicts | None:
+        """The verdicts on events none of which was seen before; None when all are accepted."""
+        state, limits = self.state, self._limits
+        highest = max(state.highest_us, int(times.max()))
+        verdicts = None
+        if int(times.min()) < max(highest - limits.delay_us - limits.lateness_us, limits.floor_us):
+            watermark = running_watermark(times, state.highest_us, limits.delay_us)
+            late = times < np.maximum(watermark - limits.lateness_us, limits.floor_us)
+            verdicts = Verdicts(np.zeros(len(times), dtype=np.bool_), late) if late.any() else None
+            highest = max(state.highest_us, int(times[~late].max(initial=NEVER)))
+        state.highest_us = highest
         return verdicts
 
     def _add_late(self, times: Int64s, valid: Int64s, verdicts: Verdicts, faults: Faults) -> None:
@@ -243,19 +257,34 @@ class Admission:
             faults[place] = Fault("late", f"{_instant(times[place])} is beyond the allowed lateness of this source")
 
 
-def decoder_of(source: Source, max_bytes: int = MAX_BYTES) -> Decoder:
-    """What decodes the events of a source."""
-    return CloudEvents(source, max_bytes) if source.format == "cloudevents" else JsonEvents(source, max_bytes)
+def decoder_of(source: Source, max_bytes: int = MAX_BYTES, *, wanted: Collection[str] | None = None) -> Decoder:
+    """What decodes the events of a source, into columns of the ``wanted`` fields at least (None: of all)."""
+    kind = CloudEvents if source.format == "cloudevents" else JsonEvents
+    return kind(source, max_bytes, wanted=wanted)
 
 
-def _ids(decoded: Decoded, valid: Int64s | None) -> tuple[Int64s, npt.NDArray[np.uint64]]:
-    """Which of the valid events have an identity, and the ids of those."""
+def _ids(decoded: Decoded, valid: Int64s | None) -> tuple[Int64s | None, UInt64s]:
+    """Which of the valid events have an identity (None: all of them), and the ids of those."""
     identities = decoded.identities(None if valid is None else valid.tolist())
     try:
-        return np.arange(len(identities)), digests(identities)  # type: ignore[arg-type]  # None is no string
+        return None, digests(identities)  # type: ignore[arg-type]  # None is no string
     except TypeError:
         named = [place for place, identity in enumerate(identities) if identity is not None]
         return np.array(named, dtype=np.int64), digests([identity for identity in identities if identity is not None])
+
+
+def _of_events(count: int, named: Int64s | None, seen: Int64s | None, first: Int64s | None) -> tuple[Int64s, Int64s]:
+    """What is known of those with an identity, as what is known of all events."""
+    if seen is None:
+        seen = np.full(count if named is None else len(named), NEVER, dtype=np.int64)
+    places = np.arange(count)
+    if named is None:
+        return seen, places if first is None else first
+    seen_of_all = np.full(count, NEVER, dtype=np.int64)
+    seen_of_all[named] = seen
+    if first is not None:
+        places[named] = named[first]
+    return seen_of_all, places
 
 
 def _rejects(batch: Batch, faults: Faults) -> tuple[Reject, ...]:

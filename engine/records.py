@@ -43,7 +43,6 @@ class Manifest(msgspec.Struct, frozen=True):
     decision: DecisionSettings
     since_us: dict[str, int]  # "view/column" -> history before this event time is missing
     epoch: int = 0
-    first_us: int | None = None  # of the first accepted event; None where there was none, or it is not known
     version: int = VERSION
 
 
@@ -64,7 +63,6 @@ class Heartbeat(msgspec.Struct, frozen=True):
     empty: bool = False  # at its end and never had an event: neutral
     behind: bool = False  # there is more to read than a flush holds
     since_us: dict[str, int] = {}
-    first_us: int | None = None  # as in the manifest
     version: int = VERSION
 
 

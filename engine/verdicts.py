@@ -86,22 +86,3 @@ def judge_one_by_one(times: Int64s, seen_us: Int64s, first: Int64s, highest_us: 
             latest[of] = max(latest[of], time)
             highest_us = max(highest_us, time)
     return Verdicts(np.array(duplicate, dtype=np.bool_), np.array(late, dtype=np.bool_))
-
-
-def first_of_each(ids: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.intp], Int64s]:
-    """An order that sorts ``ids`` (rows of two words) by their first words, and for each row the index of the first
-    equal one.
-    """
-    first = np.arange(len(ids))
-    low = ids[:, 0]
-    order = np.argsort(low)
-    sorted_low = low[order]
-    equal = sorted_low[1:] == sorted_low[:-1]
-    if equal.any():
-        shared = np.zeros(len(ids), dtype=np.bool_)
-        shared[1:] = equal
-        shared[:-1] |= equal
-        known: dict[tuple[int, ...], int] = {}
-        for place in np.sort(order[shared]).tolist():
-            first[place] = known.setdefault(tuple(ids[place].tolist()), place)
-    return order, first

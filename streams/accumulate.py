@@ -36,7 +36,7 @@ from streams.tables import OwnedLog, assign, delete, newest_records, write
 from streams.topics import blocks_changelog
 from streams.transport import Lag
 
-# A flush is due when so much waits. Of the events, the ids for deduplication become one record, 32 bytes each.
+# A flush is due when so much waits. Of each event, its id for deduplication is written, 28 bytes.
 PENDING_ROWS = 1_000_000
 PENDING_EVENTS = 200_000
 LITTLE = 5_000  # so many events more to read, or as many as came since the last flush: that is not being behind

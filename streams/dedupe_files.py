@@ -13,7 +13,8 @@ from weakref import WeakSet
 
 import numpy as np
 
-from engine.deduplication import Seen, UInt64s
+from engine.deduplication import Seen
+from engine.sorted_ids import UInt64s
 from streams.local_copies import StoreUnusable
 
 _log = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ MOST_REPLICAS = 3  # of topics that are made without saying how many
 VISIBLE_SECONDS = 15.0
 
 COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.3", "segment.bytes": str(64 * 1024 * 1024)}
-# A block with large sketches, and the ids of many events for deduplication, are records of several megabytes.
+# A block with large sketches, or the ids for deduplication of a large batch, are records of several megabytes.
 INTERNAL = COMPACTED | {"max.message.bytes": str(32 * 1024 * 1024)}
 
 
