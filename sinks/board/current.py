@@ -131,6 +131,11 @@ class CurrentValues:
         if head.sequence is not None and head.sequence > self._newest[0]:
             self._newest = (head.sequence, head.definition)
 
+    @property
+    def definition(self) -> str:
+        """Of the newest definition that values are of; empty where there are none."""
+        return self._newest[1]
+
     # --- reading ---
 
     def select(self, where: Mapping[str, str]) -> list[str]:

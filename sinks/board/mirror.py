@@ -50,6 +50,7 @@ class Mirror:
         self.problem: SinkError | None = SinkError("values are being read from Redis", retryable=True)
         self._positions: dict[str, str] = {}
         self._at_once = max(_AT_LEAST, _AT_ONCE // max(1, len(self.kpis)))
+        self._told_definitions: dict[str, str] = {}
         self._heard = time.monotonic()
         self._lag_ms = 0
         self._reconciled = time.monotonic()
@@ -148,6 +149,7 @@ class Mirror:
         async for dims, order, json in reading.current_texts(self._redis, self.name, kpi, members):
             found[dims] = read_head(json.encode(), order)
         self.kpis[kpi].replace(found)
+        self._compare_definitions(kpi)
         first = kpi not in self._positions
         self._positions[kpi] = position
         ms = int(position.partition("-")[0])  # behind what was told where Redis lost its content
@@ -205,6 +207,17 @@ class Mirror:
         if unsure:  # only the order in the hash says which definition is the newer
             async for dims, order, json in reading.current_texts(self._redis, self.name, kpi, unsure):
                 values.put(dims, read_head(json.encode(), order))
+            self._compare_definitions(kpi)
+
+    def _compare_definitions(self, kpi: str) -> None:
+        """Say once that workers count something else than the catalog here describes."""
+        found, expected = self.kpis[kpi].definition, self.kpis[kpi].facts.definition
+        if found and found not in (expected, self._told_definitions.get(kpi)):
+            _log.warning(
+                "values of %s are of definition %s, and here it is %s: serve the catalog that the workers have",
+                kpi, found, expected,
+            )  # fmt: skip
+        self._told_definitions[kpi] = found
 
     def _record(self, arrived: list[tuple[str, Update]], untold_ms: int | None = None) -> None:
         """``untold_ms`` is from when there may be more, None where there is not."""

@@ -15,9 +15,12 @@ from streamgauge.reference import commands
 from tests.streamgauge.conftest import RETAIL, ROOT, Run
 
 COMMANDS = {" ".join(path): command for path, command in commands(typer.main.get_command(app))}
-PROMISED = set(["demo", "services", "validate", "lint", "topics", "worker", "send", "values", "watch"]) | {
+PROMISED = set(["demo", "services", "validate", "lint", "topics", "worker", "serve", "send", "values", "watch"]) | {
     "dlq list",
     "dlq replay",
+    "token make",
+    "token list",
+    "token revoke",
     "generate schema",
     "generate asyncapi",
     "generate dashboards",

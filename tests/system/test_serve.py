@@ -90,7 +90,9 @@ async def test_what_was_sent_is_what_an_open_stream_tells(kafka: str, valkey: st
                         told.update(closed_values(await anext(lines)))
             served.process.send_signal(signal.SIGTERM)
             assert await served.ended() == 0
-            assert "Traceback" not in served.log.read_text()
+            log = served.log.read_text()
+            assert "Traceback" not in log
+            assert "definition" not in log  # the same catalog, the same definitions
 
 
 def closed_values(line: str) -> dict[tuple[str, int], tuple[Decimal, int]]:

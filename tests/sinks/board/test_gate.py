@@ -137,10 +137,10 @@ async def test_a_body_is_bounded_whether_it_says_its_size_or_not(address: RedisA
 
 
 async def test_a_request_is_bounded_in_time(address: RedisAddress, redis: Redis) -> None:
-    limits = Limits(bounds={"/api/v1/events/": Bounds(seconds=0.2)})
+    limits = Limits(bounds={"/api/v1/events/": Bounds(seconds=1.0)})
     async with server(address, parts=[extra], limits=limits) as served:
         late = await served.client.post("/api/v1/events/endless", content=b"x")
-        assert (late.status_code, late.json()["detail"]) == (503, "it took more than 0.2 s")
+        assert (late.status_code, late.json()["detail"]) == (503, "it took more than 1 s")
         host = f"{served.client.base_url.host}:{served.client.base_url.port}"
         answer = await raw(
             served, f"POST /api/v1/events/orders HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n\r\nhalf".encode()
@@ -153,7 +153,7 @@ async def test_a_request_is_bounded_in_time(address: RedisAddress, redis: Redis)
 async def test_a_head_that_does_not_come_to_its_end_is_not_waited_for(
     served: Served, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BoundedHttp, "head_seconds", 0.2)
+    monkeypatch.setattr(BoundedHttp, "head_seconds", 1.0)
     answer = await raw(served, sent)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"application/problem+json" in answer
@@ -167,7 +167,7 @@ async def test_a_connection_that_says_nothing_is_closed(served: Served, monkeypa
 async def test_a_second_head_on_a_connection_is_not_waited_for_either(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BoundedHttp, "head_seconds", 0.2)
+    monkeypatch.setattr(BoundedHttp, "head_seconds", 1.0)
     answer = await raw(served, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", then=b"GET /livez HTTP/1.1\r\nX")
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.count(b"HTTP/1.1 ") == 2 and b"HTTP/1.1 408 " in answer

@@ -255,7 +255,7 @@ async def test_a_late_change_says_how_late_and_then_nothing_is_behind(address: R
 async def test_a_reader_that_takes_nothing_is_bounded_and_cut_off(
     served: Served, sink: RedisSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BoundedHttp, "stalled_seconds", 0.3)
+    monkeypatch.setattr(BoundedHttp, "stalled_seconds", 2.0)
     names = [f"r{number:04d}" for number in range(1_000)]
     await write(sink, rows(*(row(name) for name in names), kpi=SALES))
     await served.until(f"{VALUES}?limit=1000", lambda found: len(found["values"]) == 1_000)

@@ -55,7 +55,9 @@ async def test_the_newest_value_of_a_series_is_shown(served: Served, sink: Redis
     assert [value["value"] for value in found["values"]] == [3, 9]
 
 
-async def test_a_newer_definition_replaces_values_whatever_their_windows(served: Served, sink: RedisSink) -> None:
+async def test_a_newer_definition_replaces_values_whatever_their_windows(
+    served: Served, sink: RedisSink, caplog: pytest.LogCaptureFixture
+) -> None:
     await write(sink, rows(row("EU", hour=5, progress=900, value="1"), kpi=SALES))
     await served.until(VALUES, lambda found: len(found["values"]) == 1)
     newer = replace(facts("sales", sequence=4), definition="ffffffffffff")
@@ -64,6 +66,9 @@ async def test_a_newer_definition_replaces_values_whatever_their_windows(served:
     await write(sink, rows(row("EU", hour=9, progress=999, value="7"), row("US", value="8"), kpi=SALES))
     found = await served.until(VALUES, lambda found: len(found["values"]) == 2)
     assert [value["value"] for value in found["values"]] == [2, 8]
+    told = [record.getMessage() for record in caplog.records if "definition" in record.getMessage()]
+    expected = f"values of sales are of definition ffffffffffff, and here it is {SALES.definition}: "
+    assert told == [expected + "serve the catalog that the workers have"]
 
 
 async def test_filters_by_dimension(served: Served, sink: RedisSink) -> None:
