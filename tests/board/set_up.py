@@ -127,4 +127,5 @@ async def until_told(served: Serving, minutes: dict[tuple[str, int], Decimal]) -
 
 async def told(client: httpx.AsyncClient, region: str) -> set[Decimal]:
     values = (await client.get("/revenue_by_region/history", params={"region": region})).json()["values"]
-    return {Decimal(str(value["value"])) for value in values if value["state"] != "open"}
+    closed = [value["value"] for value in values if value["state"] != "open"]
+    return {Decimal(str(value)) for value in closed if value is not None}
