@@ -7,7 +7,8 @@ What differs from Faust's own aiokafka driver, and why:
   topics are read without acknowledgements, so Faust's own list of acknowledged offsets stays empty: it can commit past
   a message in flight, loses acknowledgements when partitions are revoked, acknowledges events whose processing raised,
   and costs time per offset.
-- Before partitions are revoked, `before_revoke` is awaited while commits still work.
+- Before partitions are revoked, `before_revoke` is awaited while commits still work. Who is no member of the group any
+  more commits nothing.
 - After an assignment the reader says where each partition goes on (`positions`), where it knows better than the group.
 - Fetches wait as long as the settings say, and full buffers are waited for without sleeping a second.
 """
@@ -22,7 +23,8 @@ from typing import Any
 import faust
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownMemberIdError
+from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
@@ -128,7 +130,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         await super().on_start()
-        self._ensure_consumer()._fetcher.error_future.add_done_callback(self._fetching_ended)
+        consumer = self._ensure_consumer()
+        consumer._fetcher.error_future.add_done_callback(self._fetching_ended)
+        consumer._coordinator._do_commit_offsets = _committing_as_member(consumer._coordinator)
 
     def _fetching_ended(self, fetching: asyncio.Task[None]) -> None:
         """aiokafka tells nobody that its fetching failed: whoever waits for records would wait for ever."""
@@ -180,6 +184,22 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Faust's warnings of slow streams look at acknowledgements that this transport does not keep."""
+
+
+def _committing_as_member(coordinator: Any) -> Callable[..., Awaitable[None]]:
+    """What sends a commit, but not of one who is no member any more.
+
+    Such a one, as a worker that wakes up too late, would commit without a generation; and Kafka takes that for a
+    consumer outside any group while the group has no members: the offset would be ahead of the state of the next owner.
+    """
+    send: Callable[..., Awaitable[None]] = coordinator._do_commit_offsets
+
+    async def commit(assignment: Any, offsets: Any) -> None:
+        if coordinator.generation == OffsetCommitRequest.DEFAULT_GENERATION_ID:
+            raise UnknownMemberIdError
+        await send(assignment, offsets)
+
+    return commit
 
 
 class Consumer(driver.Consumer):

@@ -208,6 +208,26 @@ async def test_other_consumers_in_the_process_are_as_always(
     assert [record.value for record in await read_all(kafka, topic)] == [b"0", b"1", b"2"]
 
 
+async def test_who_is_no_member_any_more_commits_nothing_even_while_the_group_is_empty(
+    settings: KafkaSettings, make_topic: MakeTopic, writer: BulkWriter
+) -> None:
+    """Kafka takes a commit without a generation for one from outside any group, while that group has no members."""
+    topic = await make_topic(partitions=1)
+    await fill(writer, topic, count=100, partitions=1)
+    async with reading(settings, topic) as reader:
+        await reader.until_count(100)
+        thread = reader.app.batch_consumer._thread
+        coordinator = thread._ensure_consumer()._coordinator
+
+        async def leave_and_commit() -> bool:
+            await coordinator._maybe_leave_group()
+            return await thread._commit_offsets(dict(reader.next))
+
+        assert not await thread.call_thread(leave_and_commit)
+        tp = TP(topic, 0)
+        assert await reader.app.batch_consumer.committed_offsets({tp}) == {tp: None}
+
+
 async def test_the_app_crashes_when_answers_cannot_be_read_for_a_reason_nobody_expected(
     settings: KafkaSettings, make_topic: MakeTopic, writer: BulkWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
