@@ -7,7 +7,7 @@ every other, so that a newer grammar cannot slip in a meaning nobody checked.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import Final
 
@@ -160,7 +160,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, quoted: bool = F
 
 def number_literal(node: exp.Literal) -> Decimal:
     """The exact value of a number as written."""
-    value = Decimal(str(node.this))
+    try:
+        value = Decimal(str(node.this))
+    except InvalidOperation as error:  # as in 1e, which SQL's tokens allow
+        raise ExpressionError(f"{node.this} is not a number") from error
     if value.is_zero():
         value = Decimal(0) if value.as_tuple().exponent >= 0 else value  # type: ignore[operator]
     exponent = value.as_tuple().exponent
@@ -168,7 +171,7 @@ def number_literal(node: exp.Literal) -> Decimal:
         raise ExpressionError(f"{node.this} is not a number")
     if exponent > MAX_DIGITS or -exponent > MAX_DIGITS or len(value.as_tuple().digits) + max(exponent, 0) > MAX_DIGITS:
         raise ExpressionError(f"the number {node.this} has more than {MAX_DIGITS} digits")
-    return value.quantize(Decimal(1)) if exponent > 0 else value
+    return Decimal(int(value)) if exponent > 0 else value
 
 
 def finite_reciprocal(value: Decimal) -> Decimal | None:

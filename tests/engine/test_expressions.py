@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlglot import exp
 
 from engine.catalog.model import FieldType, Offset
 from engine.expressions import (
@@ -27,6 +28,7 @@ from engine.expressions import (
     compile_derived,
     compile_expression,
 )
+from engine.expressions.syntax import number_literal
 
 ZONE: Final = "Europe/Amsterdam"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -489,6 +491,7 @@ def test_columns_are_those_that_are_read() -> None:
         ("(((", None, None),
         ("a +", None, None),
         ("'open", None, None),
+        ("a > 1e", "1e is not a number", None),
         ("a OVER ()", None, None),
         ("*", None, None),
         ("?", None, None),
@@ -507,6 +510,14 @@ def test_what_is_refused(sql: str, message: str | None, hint: str | None) -> Non
         assert refused.value.hint == hint
     assert "\n" not in refused.value.message
     assert "\x1b" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("written", "exact"),
+    [("1e30", 10**30), ("12e36", 12 * 10**36), ("0e5", 0), ("100e-2", Decimal("1.00")), ("1" * 38, int("1" * 38))],
+)
+def test_a_number_is_what_is_written(written: str, exact: int | Decimal) -> None:
+    assert number_literal(exp.Literal.number(written)) == exact
 
 
 @given(st.text(alphabet="abijstx01 .,()'\"+-*/%=<>!|&?:;[]{}@\nANDORNTLIKE", max_size=60))
