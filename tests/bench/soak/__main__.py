@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from tests.bench.soak.faults import Faults, Service, WorkerProcess, keep_running
 from tests.bench.soak.lines import Kind, Traffic, traffic
 
 REPORT = Path(__file__).parents[3] / "docs" / "soak-results.md"
+LOGS = Path(__file__).parents[1] / "results"
 PARTITIONS = 4
 WORKERS = 2
 CHUNK = 2_000
@@ -74,6 +76,12 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         outcome = asyncio.run(_run(folder, options.seconds, options.pause, options.seed))
         (folder / "faults.log").write_text("\n".join(outcome.faults.events) + "\n", encoding="utf-8")
+        if outcome.wrong and options.data_dir is None:
+            kept = LOGS / time.strftime("soak-%Y%m%dT%H%M%S")
+            kept.mkdir(parents=True)
+            for log in folder.glob("*.log"):
+                shutil.copy(log, kept)
+            sys.stderr.write(f"the logs of workers and faults are in {kept}\n")
     text = _report(outcome, options.seed)
     sys.stdout.write(text)
     if not options.no_report:
