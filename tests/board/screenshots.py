@@ -24,7 +24,7 @@ from playwright.async_api import Page, expect
 
 from streamgauge.services import embedded_services, free_port
 from tests.board.browsing import PHONE, chromium, live, looking
-from tests.board.serving import Serving, serving
+from tests.system.processes import Process, serving
 
 ROOT = Path(__file__).parents[2]
 CATALOG = Path("deploy", "catalogs", "business.yaml")  # the page says where it is, so it is named from here
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 @contextmanager
-def business(folder: Path) -> Iterator[Serving]:
+def business(folder: Path) -> Iterator[Process]:
     """A year of it is sent, and then what happens now."""
     with ExitStack() as stack:
         services = stack.enter_context(embedded_services(folder, kafka_port=0, redis_port=0))
@@ -97,7 +97,7 @@ def running(folder: Path, *arguments: object) -> Iterator[None]:
         process.wait()
 
 
-async def take(served: Serving, out: Path, pages: list[str] | None) -> None:
+async def take(served: Process, out: Path, pages: list[str] | None) -> None:
     await served.ready()
     await until_counted(served)
     shots = SHOTS
@@ -120,7 +120,7 @@ async def take(served: Serving, out: Path, pages: list[str] | None) -> None:
                 assert pages is not None or size < MOST_BYTES, "too large to be kept in a repository"
 
 
-async def until_counted(served: Serving) -> None:
+async def until_counted(served: Process) -> None:
     """Until every KPI has values up to now."""
     async with asyncio.timeout(COUNTED_S), httpx.AsyncClient(base_url=f"{served.url}/api/v1", timeout=30) as client:
         for kpi in (await client.get("/kpis")).json()["kpis"]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tests.board.serving import Serving, serving
+from tests.system.processes import Process, serving
 from tests.system.workers import MINUTE, REGIONS, Shop, open_shop
 
 CATALOG = Path(__file__).parent / "catalog.yaml"
@@ -32,7 +32,7 @@ class Live:
     """``minutes``: what was ordered by region and minute, of the minutes that nothing comes to any more."""
 
     shop: Shop
-    served: Serving
+    served: Process
     minutes: dict[tuple[str, int], Decimal]
     _stack: contextlib.ExitStack = field(repr=False)
 
@@ -40,14 +40,14 @@ class Live:
     def url(self) -> str:
         return self.served.url
 
-    async def serve(self, *options: object, port: int | None = None) -> Serving:
+    async def serve(self, *options: object, port: int | None = None) -> Process:
         """Another `streamgauge serve` of the same values, ready."""
         served = self._stack.enter_context(serve(self.shop, *options, port=port))
         await served.ready()
         return served
 
 
-def serve(shop: Shop, *options: object, port: int | None = None) -> AbstractContextManager[Serving]:
+def serve(shop: Shop, *options: object, port: int | None = None) -> AbstractContextManager[Process]:
     return serving(shop.folder, shop.catalog, shop.kafka, shop.redis, *options, port=port)
 
 
@@ -114,7 +114,7 @@ def by_minute(events: list[dict[str, Any]]) -> dict[tuple[str, int], Decimal]:
     return found
 
 
-async def until_told(served: Serving, minutes: dict[tuple[str, int], Decimal]) -> None:
+async def until_told(served: Process, minutes: dict[tuple[str, int], Decimal]) -> None:
     """Until the API tells these sums, and one series of every product."""
     wanted = {region: {amount for (at, _), amount in minutes.items() if at == region} for region in REGIONS}
     async with asyncio.timeout(60), httpx.AsyncClient(base_url=f"{served.url}/api/v1/kpis", timeout=20) as client:

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,61 +12,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from streamgauge.services import free_port
 from tests.streamgauge.conftest import RETAIL, Run
+from tests.system.processes import serving
 from tests.system.workers import open_shop, orders
 
 pytestmark = pytest.mark.system
 AWAY = "127.0.0.1:1"
 
 
-@dataclass
-class Serving:
-    """One `streamgauge serve` process."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def ready(self) -> None:
-        async with asyncio.timeout(60), httpx.AsyncClient() as client:
-            while True:
-                assert self.process.poll() is None, self.log.read_text()
-                try:
-                    if (await client.get(f"{self.url}/readyz")).status_code == 200:
-                        return
-                except httpx.TransportError:
-                    await asyncio.sleep(0.05)
-
-    async def ended(self) -> int:
-        return await asyncio.to_thread(self.process.wait, 30)
-
-
-@contextmanager
-def serving(folder: Path, catalog: Path, redis: str, *options: object, brokers: str = AWAY) -> Iterator[Serving]:
-    port = free_port(0)
-    log = folder / f"serve-{port}.log"
-    command = [
-        sys.executable, "-m", "streamgauge", "serve", str(catalog), "--brokers", brokers, "--redis", redis,
-        "--port", str(port), *map(str, options),
-    ]  # fmt: skip
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("STREAMGAUGE_")}
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-    try:
-        yield Serving(process, port, log)
-    finally:
-        process.kill()
-        process.wait()
-
-
 async def test_what_was_sent_is_what_an_open_stream_tells(kafka: str, valkey: str, tmp_path: Path) -> None:
     async with open_shop(kafka, valkey, tmp_path) as shop:
-        with shop.worker() as worker, serving(tmp_path, shop.catalog, valkey, brokers=kafka) as served:
+        with shop.worker() as worker, serving(tmp_path, shop.catalog, kafka, valkey) as served:
             await worker.ready()
             await served.ready()
             async with (
@@ -111,7 +61,7 @@ def closed_values(line: str) -> dict[tuple[str, int], tuple[Decimal, int]]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_with_its_streams(valkey: str, tmp_path: Path, number: signal.Signals) -> None:
-    with serving(tmp_path, RETAIL, valkey) as served:
+    with serving(tmp_path, RETAIL, AWAY, valkey) as served:
         await served.ready()
         async with (
             httpx.AsyncClient(timeout=30) as client,
@@ -132,7 +82,7 @@ async def test_tokens_are_made_and_revoked_while_it_serves(valkey: str, tmp_path
     assert made.code == 0
     token = made.out.strip()
     assert token not in made.err
-    with serving(tmp_path, RETAIL, valkey, "--host", "0.0.0.0", "--tokens", tokens) as served:
+    with serving(tmp_path, RETAIL, AWAY, valkey, "--host", "0.0.0.0", "--tokens", tokens) as served:
         await served.ready()
         async with httpx.AsyncClient(base_url=served.url, headers={"Authorization": f"Bearer {token}"}) as client:
             assert (await client.get("/api/v1/kpis")).status_code == 200
@@ -164,7 +114,7 @@ def test_wrong_use_says_what_to_write(valkey: str, tmp_path: Path, streamgauge: 
 def test_what_is_not_there_is_told_in_one_line(valkey: str, tmp_path: Path, command: Run) -> None:
     broken = tmp_path / "broken.yaml"
     broken.write_text(RETAIL.read_text().replace("agg: sum", "agg: som", 1))
-    with serving(tmp_path, RETAIL, valkey) as other:
+    with serving(tmp_path, RETAIL, AWAY, valkey) as other:
         asyncio.run(other.ready())
         for catalog, redis, port, code, message in (
             (broken, valkey, 0, 1, "broken.yaml:"),

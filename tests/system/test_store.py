@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.workers import Shop, Worker, open_shop, orders
+from tests.system.processes import Process
+from tests.system.workers import Shop, open_shop, orders
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -19,7 +20,7 @@ async def shop(kafka: str, valkey: str, tmp_path: Path) -> AsyncIterator[Shop]:
         yield opened
 
 
-def recovered(worker: Worker) -> dict[str, tuple[int, int]]:
+def recovered(worker: Process) -> dict[str, tuple[int, int]]:
     """By the end of the topic's name: (records of local copies, records read)."""
     found = re.findall(r"(\S+): (\d+) records of local copies, (\d+) read", worker.log.read_text())
     return {topic.rpartition(".")[2]: (int(copied), int(read)) for topic, copied, read in found}

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +21,7 @@ from engine.catalog.loader import parse
 from streamgauge.services import free_port
 from streams.producing import BulkWriter
 from streams.topics import ensure_topics
+from tests.system.processes import Process, running
 
 T0 = 1_760_000_400_000_000  # a full minute, in microseconds
 MINUTE = 60_000_000
@@ -59,45 +53,6 @@ kpis:
 
 
 @dataclass
-class Worker:
-    """One `streamgauge worker` process."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    def get(self, path: str) -> tuple[int, str]:
-        """(status, body); status 0 while nothing answers."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
-
-    async def ready(self, seconds: float = 60) -> None:
-        async with asyncio.timeout(seconds):
-            while (await asyncio.to_thread(self.get, "/readyz"))[0] != 200:
-                assert self.process.poll() is None, self.log.read_text()
-                await asyncio.sleep(0.1)
-
-    def kill(self) -> None:
-        """As the kernel would: nothing is said to anybody."""
-        self.process.kill()
-        self.process.wait()
-
-    async def end(self, seconds: float = 15) -> tuple[int, float]:
-        """SIGTERM; the exit code, and how long it took."""
-        began = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        return await self.ended(seconds), time.monotonic() - began
-
-    async def ended(self, seconds: float = 30) -> int:
-        return await asyncio.to_thread(self.process.wait, seconds)
-
-
-@dataclass
 class Shop:
     """A catalog of its own with its topics, events sent to it, and the values that came of them."""
 
@@ -121,25 +76,12 @@ class Shop:
         assert loaded is not None
         await ensure_topics(loaded, self.kafka, partitions=self.partitions, replication=1)
 
-    @contextmanager
-    def worker(self, *options: str, redis: str | None = None, **variables: str) -> Iterator[Worker]:
+    def worker(self, *options: str, redis: str | None = None, **variables: str) -> AbstractContextManager[Process]:
         """A worker with `variables` in its environment, killed at the end unless it ended before."""
         port = free_port(0)
-        log = self.folder / f"worker-{port}.log"
-        command = [
-            sys.executable, "-m", "streamgauge", "worker", str(self.catalog), "--brokers", self.kafka,
-            "--redis", redis or self.redis, "--data-dir", str(self.folder / str(port)), "--port", str(port), *options,
-        ]  # fmt: skip
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("STREAMGAUGE_")}
-        environment |= variables
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
-        try:
-            yield Worker(process, port, log)
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+        given = (self.catalog, "--brokers", self.kafka, "--redis", redis or self.redis)
+        where = ("--data-dir", self.folder / str(port))
+        return running(self.folder, "worker", *given, *where, *options, port=port, **variables)
 
     async def send(self, events: Sequence[dict[str, Any]], *, count: bool = True) -> None:
         """Send to partitions by identity, so that a duplicate meets its first; ``count``: they belong to the answer."""
