@@ -15,7 +15,6 @@ from engine.keyed_rows import Indexes, Keys, Mask, filtered, put_together, stret
 from engine.plan import Column
 
 KEYS: Final = ("at", "bucket", "h")
-ITEM: Final = ("item", "k")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from streams.fetching import BatchedTopics, Fetched, Record, install
 from streams.security import KafkaSecurity
-from streams.topic_ids import topic_id_text, topic_ids
+from streams.topic_ids import topic_id_texts, topic_ids
 
 STALLED_SECONDS = 30.0
 FETCH_BYTES = 8 * 1024 * 1024
@@ -49,7 +49,7 @@ class TopicReader:
 
     async def topic_id_texts(self, topics: Collection[str]) -> dict[str, str]:
         """The same, as Kafka's tools show them and manifests keep them."""
-        return {topic: topic_id_text(raw) for topic, raw in (await self.topic_ids(topics)).items()}
+        return await topic_id_texts(self._consumer._client, topics)
 
     async def since(self, tps: Collection[TopicPartition], time_ms: int) -> dict[TopicPartition, int]:
         """The first offset of each partition whose record is not older than this; none where all are."""

@@ -122,6 +122,11 @@ async def topic_ids(client: Any, topics: Collection[str]) -> dict[str, bytes]:
     raise failed
 
 
+async def topic_id_texts(client: Any, topics: Collection[str]) -> dict[str, str]:
+    """The same, as text."""
+    return {topic: topic_id_text(raw) for topic, raw in (await topic_ids(client, topics)).items()}
+
+
 def topic_id_text(raw: bytes) -> str:
     """As Kafka's own tools show it."""
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")

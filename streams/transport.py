@@ -33,7 +33,7 @@ from mode.threads import WorkerThread
 
 from streams import fetching
 from streams.fetching import BatchedTopics
-from streams.topic_ids import topic_id_text, topic_ids
+from streams.topic_ids import topic_id_texts
 
 SCHEME = "batch"
 # A partition whose buffer is full is asked again this soon while the others have nothing.
@@ -166,8 +166,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return found
 
     async def _topic_ids(self, topics: Collection[str]) -> dict[str, str]:
-        ids = await topic_ids(self._ensure_consumer()._client, topics)
-        return {topic: topic_id_text(raw) for topic, raw in ids.items()}
+        return await topic_id_texts(self._ensure_consumer()._client, topics)
 
     def lag(self, tp: TP) -> Lag | None:
         """None while the partition is not assigned or its position not yet known. Safe to call from any thread."""

@@ -27,7 +27,6 @@ from sinks.grafana.variables import PROMETHEUS
 
 _LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MUTED_OPACITY: Final = 12
-_BAND_OPACITY: Final = 10
 
 
 @dataclass(frozen=True, slots=True)

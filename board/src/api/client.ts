@@ -60,10 +60,6 @@ export async function startSession(token: string): Promise<void> {
   });
 }
 
-export async function endSession(): Promise<void> {
-  await request('/session', { method: 'DELETE' });
-}
-
 async function pages(path: string, query: Record<string, string>, member: string): Promise<unknown[]> {
   const found: unknown[] = [];
   for (let cursor: string | null = ''; cursor !== null;) {
