@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
+from engine.catalog.alerting import Alert, Holidays, Leads, Silence
+
 FieldKind = Literal["string", "integer", "number", "decimal", "boolean", "timestamp"]
 TimeUnit = Literal["s", "ms", "us", "ns"]
 DurationUnit = Literal["s", "m", "h", "d", "w"]
@@ -190,7 +192,10 @@ class Calendar:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What the KPI should be. ``where`` picks series by dimension value; ``upper`` is for ``between`` only."""
+    """What the KPI should be. ``where`` picks series by dimension value; ``upper`` is for ``between`` only.
+
+    ``share``: that of the KPI's own objective (one without ``where``) which ``value`` and ``upper`` were computed from.
+    """
 
     op: Literal["gte", "lte", "between"]
     value: Decimal
@@ -198,8 +203,9 @@ class Objective:
     where: dict[str, str] = field(default_factory=dict)
     valid_from: str | None = None  # ISO date, local to the KPI
     warn_within: Decimal = Decimal("0.1")
-    pacing: Literal["linear", "seasonal"] | None = None  # kept, not yet active
-    quiet_until: Decimal | None = None
+    pacing: Literal["linear", "seasonal"] | None = None
+    quiet_until: Decimal | None = None  # share of the grain before which pacing says nothing
+    share: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +251,9 @@ class Kpi:
     favorable: Literal["up", "down", "range"] | None = None
     review: Review | None = None
     objectives: tuple[Objective, ...] = ()
-    alerts: tuple[dict[str, object], ...] = ()  # checked and kept; evaluated by nothing yet
+    alerts: tuple[Alert, ...] = ()
+    drivers: tuple[str, ...] = ()  # KPIs whose values explain this one's
+    leads: Leads | None = None
     labels: dict[str, str] = field(default_factory=dict)
     max_series: int = 100_000
     expires: Duration | None = None
@@ -262,3 +270,5 @@ class Catalog:
     kpis: dict[str, Kpi]
     text: str = ""  # as loaded, every file of a folder in name order
     lint: Lint = Lint()  # of the catalog as a whole
+    silences: tuple[Silence, ...] = ()
+    holidays: Holidays | None = None
