@@ -13,7 +13,7 @@ import yaml
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = sorted(name for name, service in SERVICES.items() if "build" in service)
+OURS = sorted(name for name, service in SERVICES.items() if service["image"].startswith("streamgauge:"))
 ENVIRONMENT: dict[str, str] = SERVICES["worker"]["environment"]
 
 

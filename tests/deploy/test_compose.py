@@ -22,6 +22,7 @@ from sinks.names import METRICS_PATH
 from streamgauge.catalog_files import read_catalog
 from streamgauge.cli.app import app
 from streamgauge.reference import commands
+from streams.worker import PUBLISH_SECONDS, STOP_SECONDS
 from tests.deploy.compose import COMPOSE, DEPLOY, ENVIRONMENT, OURS, SERVICES, lines
 from tests.programs import program
 
@@ -117,6 +118,19 @@ def test_images_are_of_one_version() -> None:
         assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", given["image"]), service
     bases = re.findall(r"(?m)^FROM (\S+)", (DEPLOY / "Dockerfile").read_text())
     assert bases and all(re.fullmatch(r"python:\d\.\d+\.\d+-slim-[a-z]+", base) for base in bases)
+
+
+def test_our_image_is_built_once_and_asked_of_no_registry() -> None:
+    """Compose builds side by side, and a second build with the same tag fails where images are in containerd's store."""
+    assert [service for service in SERVICES if "build" in SERVICES[service]] == ["topics"]
+    assert len({SERVICES[service]["image"] for service in OURS}) == 1
+    assert {SERVICES[service]["pull_policy"] for service in OURS} == {"never"}
+    started = {service for service in OURS if SERVICES[service]["restart"] != "no"}
+    assert started and all("topics" in SERVICES[service]["depends_on"] for service in started)
+
+
+def test_nothing_is_killed_while_it_ends() -> None:
+    assert int(SERVICES["worker"]["stop_grace_period"].removesuffix("s")) > STOP_SECONDS + PUBLISH_SECONDS
 
 
 def test_what_runs_on_is_checked_and_restarted_and_what_ends_is_waited_for() -> None:
