@@ -21,6 +21,7 @@ import uvloop
 from sinks.board.access import Access
 from sinks.board.app import Board, Part, build_app
 from sinks.board.facts import CatalogFacts, Told
+from sinks.board.judging import Judgement
 from sinks.board.limits import Limits, Rates
 from sinks.board.metrics import BoardMetrics
 from sinks.board.mirror import Mirror
@@ -86,6 +87,7 @@ async def serve(settings: ServeSettings, listener: socket.socket, ending: asynci
         streams = await stack.enter_async_context(Streams(mirror, settings.access, settings.limits.streams))
         board = Board(
             facts,
+            Judgement(facts.catalog, settings.redis),
             mirror,
             streams,
             settings.access,

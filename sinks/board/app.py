@@ -18,6 +18,7 @@ from sinks.board.alerts import alert_routes
 from sinks.board.catalog import catalog_routes
 from sinks.board.facts import CatalogFacts
 from sinks.board.gate import Gate
+from sinks.board.judging import Judgement
 from sinks.board.limits import Limits, Rates
 from sinks.board.metrics import BoardMetrics
 from sinks.board.mirror import Mirror
@@ -40,6 +41,7 @@ class Board:
     """
 
     facts: CatalogFacts
+    judgement: Judgement
     mirror: Mirror
     streams: Streams
     access: Access
@@ -64,6 +66,7 @@ class Part:
 
 def build_app(board: Board, parts: Sequence[Part] = ()) -> ASGIApp:
     """The application, behind its gate."""
+    pages, nothing_here = page_router()
     app = FastAPI(
         title="Streamgauge",
         version=version("streamgauge"),
@@ -76,7 +79,7 @@ def build_app(board: Board, parts: Sequence[Part] = ()) -> ASGIApp:
     board.metrics.watch(board.mirror, board.streams)
     guarded = [
         _metrics(board.metrics),
-        catalog_routes(board.facts, board.mirror),
+        catalog_routes(board.facts, board.mirror, board.judgement),
         value_routes(board.mirror, board.streams),
         alert_routes(board.mirror),
     ]
@@ -84,13 +87,13 @@ def build_app(board: Board, parts: Sequence[Part] = ()) -> ASGIApp:
         _health(board.mirror),
         session_routes(board.access, board.rates, loopback=board.loopback),
         *(part.router for part in parts),
-        page_router(),
+        pages,
     ]
     for router in guarded:
         app.include_router(router, dependencies=[Depends(board.access.requires(READ))])
     for router in others:
         app.include_router(router)
-    tell_problems(app, [*guarded, *others])
+    tell_problems(app, [*guarded, *others], nothing_here)
     describe(app)
     gate = Gate(app, board.access, board.limits, board.rates, board.metrics, board.origins)
     if not board.origins:

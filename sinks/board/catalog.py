@@ -11,7 +11,8 @@ from starlette.responses import Response
 from sinks.board import shapes
 from sinks.board.alerts import active_alerts
 from sinks.board.answers import answer, encode, next_link
-from sinks.board.facts import CatalogFacts
+from sinks.board.facts import CatalogFacts, findings
+from sinks.board.judging import Judgement
 from sinks.board.mirror import Mirror
 from sinks.board.problems import ProblemError
 from sinks.board.queries import KpiName, dimensions_of
@@ -21,7 +22,7 @@ _MOST_KPIS: Final = 1_000  # on a page
 _MOST_KPIS_EVER: Final = 1_000_000
 
 
-def catalog_routes(facts: CatalogFacts, mirror: Mirror) -> APIRouter:
+def catalog_routes(facts: CatalogFacts, mirror: Mirror, judgement: Judgement) -> APIRouter:
     router = APIRouter(tags=["catalog"])
 
     def series(kpi: str) -> int:
@@ -75,11 +76,13 @@ def catalog_routes(facts: CatalogFacts, mirror: Mirror) -> APIRouter:
             active = [alert for alert in await active_alerts(mirror) if alert.get("kpi") == kpi]
         except ProblemError:  # the rest is known all the same
             active = None
-        return answer(request, encode(facts.described(kpi, series(kpi), datetime.now(UTC), active)))
+        now = datetime.now(UTC)
+        described = facts.described(kpi, series(kpi), now, active, await judgement.verdict(now))
+        return answer(request, encode(described))
 
     @router.get(FINDINGS_PATH, summary="Advice on the catalog", responses={200: {"model": shapes.Findings}})
-    async def findings(request: Request) -> Response:
+    async def advice(request: Request) -> Response:
         dimensions_of(request)
-        return answer(request, encode(facts.findings(datetime.now(UTC))))
+        return answer(request, encode(findings(await judgement.verdict(datetime.now(UTC)))))
 
     return router

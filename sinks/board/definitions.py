@@ -1,7 +1,7 @@
 """A KPI in plain words, from the catalog alone.
 
 "Sum of amount (EUR) of orders where status = 'paid', by region, over the last 30 days, every hour; compared with
-30 days before. Target: at least 1,200,000 for region EU."
+30 days before. Target: at least 1,200,000 EUR for region EU."
 """
 
 from __future__ import annotations
@@ -39,9 +39,11 @@ def in_words(kpi: Kpi, catalog: Catalog) -> str:
     sentence = ", ".join(parts)
     if kpi.compare is not None:
         sentence += f"; compared with {_ago(kpi.compare)} before"
-    sentence = f"{sentence[0].upper()}{sentence[1:]}."
+    first = sentence[0] if kpi.type == "derived" else sentence[0].upper()  # the name of a metric stays as it is
+    sentence = f"{first}{sentence[1:]}."
     if kpi.objectives:
-        sentence += f" Target: {'; '.join(map(objective_words, kpi.objectives))}."
+        unit = kpi.unit or (catalog.metrics[kpi.metric].unit if kpi.metric is not None else None)
+        sentence += f" Target: {'; '.join(objective_words(one, unit) for one in kpi.objectives)}."
     return sentence
 
 
@@ -109,15 +111,15 @@ def window_words(window: Window) -> str:
     raise AssertionError(window)
 
 
-def objective_words(objective: Objective) -> str:
-    """``at least 1,200,000 for region EU``."""
+def objective_words(objective: Objective, unit: str | None) -> str:
+    """``at least 1,200,000 EUR for region EU``."""
     match objective.op:
         case "gte":
-            words = f"at least {number(objective.value)}"
+            words = f"at least {amount(objective.value, unit)}"
         case "lte":
-            words = f"at most {number(objective.value)}"
+            words = f"at most {amount(objective.value, unit)}"
         case "between":
-            words = f"from {number(objective.value)} to {number(objective.upper or Decimal(0))}"
+            words = f"from {amount(objective.value, unit)} to {amount(objective.upper or Decimal(0), unit)}"
     if objective.where:
         words += f" for {_listed([f'{_spoken(name)} {value}' for name, value in objective.where.items()])}"
     if objective.valid_from:
@@ -125,9 +127,12 @@ def objective_words(objective: Objective) -> str:
     return words
 
 
-def number(value: Decimal) -> str:
-    """With all its digits, in groups of three."""
-    return f"{value:,f}"
+def amount(value: Decimal, unit: str | None) -> str:
+    """With all its digits, in groups of three, and its unit; a share as a percentage."""
+    if unit == "ratio":
+        percent = f"{value * 100:,f}"
+        return f"{percent.rstrip('0').rstrip('.') if '.' in percent else percent} %"
+    return f"{value:,f} {unit}" if unit else f"{value:,f}"
 
 
 def _terms(expr: str) -> tuple[Term, ...]:

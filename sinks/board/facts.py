@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from engine.catalog.lint import Advice, Verdict, judge
+from engine.catalog.lint import Advice, Verdict
 from engine.catalog.loader import Loaded
 from engine.catalog.model import Catalog, Cumulate, Hop, Metric, Objective, Review, Tumble, Window
 from engine.event_time.durations import DAY_US, nominal_us
@@ -37,7 +37,6 @@ class CatalogFacts:
         self.kpis: dict[str, KpiFacts] = {plan.facts.name: plan.facts for plan in plan_catalog(catalog).kpis}
         self._told = told
         self._excerpts = Excerpts(told.files, whereabouts)
-        self._judged: tuple[date, Verdict] | None = None  # of which day
 
     def about(self) -> Object:
         """The catalog itself."""
@@ -74,7 +73,9 @@ class CatalogFacts:
             "series": series,
         }
 
-    def described(self, name: str, series: int, now: datetime, active: Sequence[Object] | None) -> Object:
+    def described(
+        self, name: str, series: int, now: datetime, active: Sequence[Object] | None, verdict: Verdict
+    ) -> Object:
         """Everything about one KPI. ``active`` are its alerts that pend or fire, None where they are not known."""
         kpi = self.catalog.kpis[name]
         metrics = metrics_of(kpi)
@@ -86,21 +87,15 @@ class CatalogFacts:
             "metrics": [_metric(self.catalog.metrics[metric]) for metric in metrics],
             "alerts": kpi.alerts,
             "active_alerts": active,
-            "findings": [_finding(advice) for advice in self._verdict(now).advice if _about(advice, name)],
+            "findings": [_finding(advice) for advice in verdict.advice if _about(advice, name)],
             "file": excerpt.file,
             "line": excerpt.line,
         }
 
-    def findings(self, now: datetime) -> Object:
-        """As `streamgauge lint` has it, without what was seen of the values."""
-        verdict = self._verdict(now)
-        return {"findings": [_finding(advice) for advice in verdict.advice], "scores": verdict.scores}
 
-    def _verdict(self, now: datetime) -> Verdict:
-        day = _day(now, self.catalog.calendar.timezone)
-        if self._judged is None or self._judged[0] != day:
-            self._judged = day, judge(self.catalog, day)
-        return self._judged[1]
+def findings(verdict: Verdict) -> Object:
+    """As `streamgauge lint` has it."""
+    return {"findings": [_finding(advice) for advice in verdict.advice], "scores": verdict.scores}
 
 
 def _day(now: datetime, timezone: str) -> date:

@@ -13,7 +13,7 @@ import xxhash
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from sinks.names import PAGE_PATHS
+from sinks.names import API, PAGE_PATHS
 
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
@@ -31,6 +31,10 @@ _NOT_BUILT: Final = b"""<!doctype html>
 """
 
 
+# The page with status 404, which says there that nothing is here; None for who does not ask for a page.
+NothingHere = Callable[[Request], Response | None]
+
+
 @dataclass(frozen=True, slots=True)
 class _File:
     content: bytes
@@ -38,8 +42,8 @@ class _File:
     etag: str
 
 
-def page_router() -> APIRouter:
-    """The page and its files as they were when the process started."""
+def page_router() -> tuple[APIRouter, NothingHere]:
+    """The page and its files as they were when the process started, and what people get who are not at one of these."""
     router = APIRouter(include_in_schema=False)
     found = {path: _file(path, entry.read_bytes()) for path, entry in _walk(files(__package__) / "static")}
     index = found.pop(_INDEX, None) or _file(_INDEX, _NOT_BUILT)
@@ -51,7 +55,20 @@ def page_router() -> APIRouter:
         router.add_api_route(path, page, methods=["GET", "HEAD"])
     for path, file in found.items():
         router.add_api_route(f"/{path}", _serving(path, file), methods=["GET", "HEAD"])
-    return router
+
+    def nothing_here(request: Request) -> Response | None:
+        if request.method != "GET" or request.url.path.startswith(f"{API}/") or not _wants_page(request):
+            return None
+        headers = {"Cache-Control": "no-store", "Vary": "Accept"}
+        return Response(index.content, 404, headers, media_type=index.media_type)
+
+    return router, nothing_here
+
+
+def _wants_page(request: Request) -> bool:
+    """Browsers name HTML where somebody follows a link or enters an address; scripts do not."""
+    accepted = request.headers.get("accept", "").split(",")
+    return any(one.partition(";")[0].strip().lower() == "text/html" for one in accepted)
 
 
 def _serving(path: str, file: _File) -> Callable[[Request], Awaitable[Response]]:

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 from starlette.types import Scope
 
+from sinks.board.pages import NothingHere
 from sinks.names import STREAM_PATH
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -117,8 +118,11 @@ def not_known(detail: str) -> ProblemError:
     return ProblemError(503, detail, headers={"Retry-After": "2"})
 
 
-def tell_problems(app: FastAPI, routers: Sequence[APIRouter]) -> None:
-    """All errors of the app's routes come as problem documents. ``routers`` are those that it is made of."""
+def tell_problems(app: FastAPI, routers: Sequence[APIRouter], nothing_here: NothingHere) -> None:
+    """All errors of the app's routes come as problem documents. ``routers`` are those that it is made of.
+
+    Where there is no route, ``nothing_here`` answers who wants no document.
+    """
 
     def offered(request: Request) -> str:
         """The methods of all routes of a path: a route that does not match knows its own alone."""
@@ -135,6 +139,8 @@ def tell_problems(app: FastAPI, routers: Sequence[APIRouter]) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404 and (page := nothing_here(request)) is not None:
+            return page
         detail = None if error.detail == HTTPStatus(error.status_code).phrase else error.detail
         headers = {**(error.headers or {}), "Allow": offered(request)} if error.status_code == 405 else error.headers
         return ProblemError(error.status_code, detail, headers=headers).response(request.scope)

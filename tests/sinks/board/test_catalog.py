@@ -10,12 +10,17 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from engine.catalog.lint import judge
 from engine.catalog.loader import parse
 from sinks.board.definitions import in_words
 from sinks.board.excerpts import Excerpts
 from sinks.board.facts import CatalogFacts
+from sinks.board.judging import Judgement
 from sinks.names import redis_alerts
-from tests.sinks.board.conftest import CATALOG, NAME, Served, told
+from sinks.redis.connection import RedisAddress
+from sinks.redis.sink import RedisSink
+from tests.sinks.board.conftest import CATALOG, NAME, Served, facts, server, told, write
+from tests.sinks.values import row, rows
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 BEFORE = """\
@@ -45,7 +50,7 @@ SENTENCES = [
         "{metric: revenue, group_by: [region], window: {type: hop, size: 30d, slide: 1h},"
         " compare: {offset_window: 30d}, objectives: [{op: gte, value: 1200000, where: {region: EU}}]}",
         "Sum of amount (EUR) of orders where status = 'paid', by region, over the last 30 days, every hour; compared "
-        "with 30 days before. Target: at least 1,200,000 for region EU.",
+        "with 30 days before. Target: at least 1,200,000 EUR for region EU.",
     ),
     (
         "{metric: orders, group_by: [region, store_id], window: {type: tumble, size: 5m}, where: amount > 0}",
@@ -62,6 +67,16 @@ SENTENCES = [
         " window: {type: cumulate, grain_to_date: week, step: 1h}}",
         "(revenue - cost) / revenue (30 days before), where revenue is the sum of amount (EUR) of orders where "
         "status = 'paid' and cost is the average of amount of orders, since the start of the week, every hour.",
+    ),
+    (
+        '{type: derived, expr: "1 - orders / buyers", unit: ratio, window: {type: tumble, grain: day},'
+        " objectives: [{op: between, value: 0.999, upper: 1}]}",
+        "1 - orders / buyers, where orders is the number of orders and buyers is the number of different region of "
+        "orders, in each day. Target: from 99.9 % to 100 %.",
+    ),
+    (
+        '{type: derived, expr: "cost / 12", window: {type: tumble, grain: day}}',
+        "cost / 12, where cost is the average of amount of orders, in each day.",
     ),
     ("{metric: p95, window: {type: tumble, size: 1h}}", "95th percentile of amount of orders, in every hour."),
     ("{metric: p999, window: {type: tumble, size: 1h}}", "99.9th percentile of amount of orders, in every hour."),
@@ -98,7 +113,8 @@ def test_an_excerpt_is_the_text_as_it_was_written() -> None:
 @pytest.mark.parametrize("kpi", ["sales", "orders_today", "paid_share"])
 def test_an_excerpt_is_a_catalog_once_its_head_is_there(kpi: str) -> None:
     head = CATALOG.read_text().partition("metrics:")[0]
-    found = CatalogFacts(told()).described(kpi, 0, NOON, [])
+    catalog = CatalogFacts(told())
+    found = catalog.described(kpi, 0, NOON, [], judge(catalog.catalog, NOON.date()))
     loaded = parse([("excerpt.yaml", head + found["yaml"])])
     assert not loaded.problems and loaded.catalog is not None
     assert loaded.catalog.kpis[kpi] == told().loaded.catalog.kpis[kpi]
@@ -173,6 +189,39 @@ async def test_a_kpi_says_what_it_is(served: Served) -> None:
     assert found["active_alerts"] == []
 
 
+async def test_advice_is_by_what_the_values_have_been(address: RedisAddress, sink: RedisSink) -> None:
+    below = [row("EU", hour=hour, revision=1, value="10.50") for hour in range(12)]
+    await write(sink, rows(*below, kpi=facts("sales")))
+    async with server(address) as served:
+        [achievable] = [
+            one for one in (await served.json("/api/v1/findings"))["findings"] if one["rule"] == "achievable"
+        ]
+        assert achievable["subject"] == 'kpi "sales"'
+        assert "was never met: the best of 12 values since 2026-11-23 is 10.5 EUR" in achievable["message"]
+        assert achievable in (await served.json("/api/v1/kpis/sales"))["findings"]
+
+
+async def test_the_past_of_values_is_read_every_five_minutes_at_most(address: RedisAddress, sink: RedisSink) -> None:
+    """Without Redis advice is by what was read of it last."""
+    loaded = told().loaded
+    assert loaded.catalog is not None
+    seconds = [0.0]
+    judgement = Judgement(loaded.catalog, address, every_s=300, clock=lambda: seconds[0])
+
+    async def rules() -> set[str]:
+        return {one.rule for one in (await judgement.verdict(NOON)).advice}
+
+    plain = await rules()
+    assert "achievable" not in plain
+    await write(sink, rows(*(row("EU", hour=hour, revision=1) for hour in range(12)), kpi=facts("sales")))
+    seconds[0] = 299
+    assert await rules() == plain
+    seconds[0] = 300
+    assert await rules() == plain | {"achievable"}
+    nowhere = Judgement(loaded.catalog, RedisAddress("redis://127.0.0.1:1/0"))
+    assert {one.rule for one in (await nowhere.verdict(NOON)).advice} == plain
+
+
 async def test_alerts_are_what_redis_holds(served: Served, redis: Redis) -> None:
     assert await served.json("/api/v1/alerts") == {"alerts": []}
     alert = b'{"alert":"Low","kpi":"sales","value":10.50}'
@@ -194,6 +243,24 @@ async def test_pages_are_served_from_any_path_of_theirs(served: Served) -> None:
         assert (await served.get(path)).content == index.content
     again = await served.get("/", headers={"If-None-Match": index.headers["etag"]})
     assert again.status_code == 304
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+async def test_people_who_come_to_no_page_get_one_and_programs_a_document(served: Served) -> None:
+    index = await served.get("/")
+    for path in ("/foo/bar", "/overview", "/kpi"):
+        found = await served.get(path, headers=BROWSER)
+        assert (found.status_code, found.content) == (404, index.content)
+        assert found.headers["content-type"].startswith("text/html")
+        assert (found.headers["cache-control"], found.headers["vary"]) == ("no-store", "Accept")
+        assert "default-src 'self'" in found.headers["content-security-policy"]
+        for asked in (served.get(path), served.client.post(path, headers=BROWSER)):
+            assert (await asked).headers["content-type"] == "application/problem+json"
+    for path in ("/api/v1/nothing", "/api/v1/kpis/nothing"):
+        found = await served.get(path, headers=BROWSER)
+        assert (found.status_code, found.headers["content-type"]) == (404, "application/problem+json")
 
 
 async def test_what_the_page_loads_is_there_and_kept_by_browsers(served: Served) -> None:
