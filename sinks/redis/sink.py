@@ -2,11 +2,13 @@
 
 Offering never blocks and never fails, whatever Redis does. A write that fails is tried again with growing pauses of at
 most `MAX_PAUSE_S`; after an outage the current values of all series go first, since Redis may have come back empty.
+While there is nothing to write, Redis is looked at every `LOOK_S`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -27,6 +29,7 @@ from sinks.redis.rows import arguments, keys, payloads, refill_arguments
 
 FIRST_PAUSE_S: Final = 0.1
 MAX_PAUSE_S: Final = 2.0
+LOOK_S: Final = 2.0
 # What an acknowledged write may still be lost by: a server that syncs its log every second, and clocks that differ.
 _MAY_BE_LOST_MS: Final = 10_000
 _SLICE_ROWS: Final = 2_000  # rendered in one go, about 5 ms of the event loop
@@ -158,9 +161,10 @@ class RedisSink:
     async def _run(self) -> None:
         pause = FIRST_PAUSE_S
         while True:
-            await self._work.wait()
             try:
-                if self._health.problem is not None:
+                if self._health.problem is None:
+                    await self._offered_or_seen()
+                else:
                     await self._come_back()
                 await self._drain()
                 pause = FIRST_PAUSE_S
@@ -168,6 +172,19 @@ class RedisSink:
                 self._failed(sink_error(self._address, error))
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, MAX_PAUSE_S)
+
+    async def _offered_or_seen(self) -> None:
+        """Wait for values; each time that none come, see whether Redis is there, and is the one that was written to."""
+        while not self._work.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._work.wait()
+                    return
+            digest = self._digest or await self._load()
+            if not all(await self._redis.script_exists(digest)):  # it started anew
+                self._note_gap(self._unsure_since_ms())
+                await self._come_back()
+                return
 
     async def _drain(self) -> None:
         while (rows := self._writing or self._pending.take()) is not None:
@@ -234,6 +251,7 @@ class RedisSink:
         unfinished, self._writing = self._writing, None
         for rows in (*self._newest.rows(), *([unfinished] if unfinished else [])):
             self._pending.offer(rows)
+        self._idle.clear()
         self._health.problem = None
         _log.info("Redis at %s is back, %d values wait", self._address, self.queue_rows)
 

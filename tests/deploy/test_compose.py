@@ -121,7 +121,7 @@ def test_images_are_of_one_version() -> None:
 
 
 def test_our_image_is_built_once_and_asked_of_no_registry() -> None:
-    """Compose builds side by side, and a second build with the same tag fails where images are in containerd's store."""
+    """Compose builds side by side: a second build of the same tag fails where images are in containerd's store."""
     assert [service for service in SERVICES if "build" in SERVICES[service]] == ["topics"]
     assert len({SERVICES[service]["image"] for service in OURS}) == 1
     assert {SERVICES[service]["pull_policy"] for service in OURS} == {"never"}

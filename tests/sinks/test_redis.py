@@ -298,6 +298,42 @@ async def test_current_values_are_back_after_a_crash_and_offering_never_waited(
         assert sink.counts.failed > 0
 
 
+async def test_an_outage_is_seen_and_current_values_are_back_while_nothing_is_offered(
+    crashing_valkey: CrashingValkey,
+) -> None:
+    server = crashing_valkey
+    await server.start()
+    async with RedisSink(NAME, server.address) as sink, connect(server.address) as client:
+        sink.offer(rows(row("EU")))
+        assert await sink.drained(10)
+        server.kill()
+        async with asyncio.timeout(20):
+            while sink.problem is None:
+                await asyncio.sleep(0.02)
+        await server.start()
+        async with asyncio.timeout(20):
+            while not await reading.current(client, NAME, "sales"):
+                await asyncio.sleep(0.02)
+        assert await sink.drained(10)
+        assert sink.problem is None
+        assert sink.gap_since_ms == 0  # it came back empty
+
+
+async def test_a_restart_between_two_looks_is_seen_too(crashing_valkey: CrashingValkey) -> None:
+    server = crashing_valkey
+    await server.start()
+    async with RedisSink(NAME, server.address) as sink:
+        sink.offer(rows(row("EU")))
+        assert await sink.drained(10)
+        server.kill()
+        await server.start()
+        async with connect(server.address) as client, asyncio.timeout(20):
+            while not await reading.current(client, NAME, "sales"):
+                await asyncio.sleep(0.02)
+        assert await sink.drained(10)
+        assert sink.gap_since_ms == 0
+
+
 async def test_what_waits_is_bounded_and_the_newest_of_each_series_stays(crashing_valkey: CrashingValkey) -> None:
     server = crashing_valkey
     limits = Limits(past_rows=1_000)
