@@ -16,7 +16,7 @@ AGAIN: Final = 503
 _REFUSED: Final = {"too_large": 413, "unsupported_encoding": 415}
 _OTHERWISE: Final = 422
 _FAILED: Final = {
-    Fate.NOT_STORED: "it was not stored; send it again",
+    Fate.NOT_STORED: "Kafka does not take it at the moment, so it was not stored; send it again",
     Fate.UNKNOWN: "Kafka did not answer in time, so it may be stored or not; send it again",
 }
 _TOO_LARGE: Final = "its topic takes no records as large as this; send less at once"
@@ -79,8 +79,8 @@ def told(source: str, results: list[dict[str, Any]]) -> Answer:
         return Answer(STORED, body, "")
     first = wrong["detail"] if len(results) == 1 else f"event {wrong['index']}: {wrong['detail']}"
     if failed:
-        first = next(found["detail"] for found in results if found["status"] == AGAIN)
-        return Answer(AGAIN, body, f"{stored} of {len(results)} events are stored: {first}")
+        why = next(found["detail"] for found in results if found["status"] == AGAIN)
+        return Answer(AGAIN, body, why if len(results) == 1 else f"{stored} of {len(results)} events are stored: {why}")
     if stored:
         return Answer(207, body, f"{stored} of {len(results)} events are stored; {first}")
     return Answer(wrong["status"], body, first)

@@ -6,6 +6,7 @@ binding: structured, batched, binary. The attributes of a binary one become the 
 
 from __future__ import annotations
 
+import codecs
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ _STRUCTURED: Final = "application/cloudevents+json"
 _BATCHED: Final = "application/cloudevents-batch+json"
 _UTF8: Final = ("", "utf-8", "utf8", "us-ascii")
 _GZIP_OR_ZLIB: Final = 47  # window bits: whichever of the two the data begins with
+_GZIP: Final = b"\x1f\x8b"  # what it begins with, and no JSON does
 _MEMBERS: Final = 100  # of a gzip body: each costs as much as what is left of the body
 _BLANK: Final = 10  # lines, blank ones among them, for each event
 _MANY: Final = msgspec.json.Decoder(list[msgspec.Raw])
@@ -60,11 +62,19 @@ class BodyKind:
     form: Form
     encoding: str = ""
     headers: Headers = ()  # of the records
+    binary: bool = False  # a CloudEvent whose body is its data, and may be empty
 
     def events(self, body: bytes, most_bytes: int, most_events: int) -> Carried:
         """Raises UnreadableBody. ``most_bytes`` is what it may have after decompression."""
         if self.encoding:
             body = _decompressed(body, most_bytes)
+        elif body.startswith(_GZIP):
+            raise UnreadableBody(
+                415, "unsupported_encoding", "the body is compressed, and no header says so; add Content-Encoding: gzip"
+            )
+        body = body.removeprefix(codecs.BOM_UTF8)  # it marks the text, and is no part of its first event
+        if self.form != "lines" and not self.binary and (not body or body.isspace()):
+            raise _nothing()
         match self.form:
             case "one":
                 return Carried([body], self.headers)
@@ -88,7 +98,7 @@ def body_kind(raw: Iterable[tuple[bytes, bytes]]) -> BodyKind:
     if b"ce-specversion" in headers and not type_.startswith("application/cloudevents"):
         # What the data is encoded in is for the decoder to judge, as of any other record.
         given = [("content-type", stated.encode())] if stated else []
-        return BodyKind("one", encoding, [*given, *_attributes(headers)])
+        return BodyKind("one", encoding, [*given, *_attributes(headers)], binary=True)
     if charset not in _UTF8:
         raise UnreadableBody(415, "unsupported_encoding", f"charset {charset!r} is not read; send UTF-8")
     if type_ == _STRUCTURED:
@@ -173,10 +183,14 @@ def _elements(body: bytes, most: int) -> list[bytes]:
 
 def _some(events: list[T], most: int) -> list[T]:
     if not events:
-        raise UnreadableBody(422, "malformed", "there is no event in the body")
+        raise _nothing()
     if len(events) > most:
         raise _too_many(most)
     return events
+
+
+def _nothing() -> UnreadableBody:
+    return UnreadableBody(422, "malformed", "there is no event in the body")
 
 
 def _too_many(most: int) -> UnreadableBody:

@@ -59,6 +59,8 @@ class Explaining:
             instead = f"send an object in {place.removeprefix('$.')}"
         elif place in (None, "$") and fault.reason == "wrong_type":
             instead = "send a JSON object"
+        elif "trailing characters" in fault.message:
+            instead = "send several events as an array, or one a line as application/x-ndjson"
         else:
             instead = _INSTEAD.get(fault.reason, "")
         if fault.reason == "future":

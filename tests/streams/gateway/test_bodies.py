@@ -114,7 +114,7 @@ def test_compressed_bodies_are_read_and_bounded() -> None:
         assert read(packed, content_encoding=name)[0] == [b'{"a": 1}', b'{"a": 2}']
     lines = gzip.compress(b"{}\n") + gzip.compress(b"{}")  # as `cat a.gz b.gz` makes it
     assert read(lines, "application/x-ndjson", content_encoding="gzip")[0] == [b"{}", b"{}"]
-    assert read(gzip.compress(b" " * MOST), content_encoding="gzip")[0] == [b" " * MOST]
+    assert read(gzip.compress(b"7" * MOST), content_encoding="gzip")[0] == [b"7" * MOST]
     bomb = gzip.compress(b" " * (MOST + 1))
     assert len(bomb) < 100
     assert refused(bomb, content_encoding="gzip")[:2] == (413, "too_large")
@@ -126,7 +126,27 @@ def test_compressed_bodies_are_read_and_bounded() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}", gzip.compress(b'{"a": 1}')[:-3], gzip.compress(b"{}") + b"x"])
 def test_a_body_that_is_not_what_it_says_is_refused(body: bytes) -> None:
-    if body:
-        assert refused(body, content_encoding="gzip")[:2] == (422, "malformed")
-    else:
-        assert read(body, content_encoding="gzip")[0] == [b""], "for the decoder to refuse"
+    assert refused(body, content_encoding="gzip")[:2] == (422, "malformed")
+
+
+def test_a_compressed_body_that_does_not_say_so_is_told_which_header_is_missing() -> None:
+    for type_ in ("application/json", "application/x-ndjson"):
+        status, _, message = refused(gzip.compress(b"{}"), type_)
+        assert (status, "Content-Encoding: gzip" in message) == (415, True)
+
+
+@pytest.mark.parametrize(
+    "type_",
+    ["application/json", "application/x-ndjson", "application/cloudevents+json", "application/cloudevents-batch+json"],
+)
+@pytest.mark.parametrize("body", [b"", b" \r\n", b"\xef\xbb\xbf"])
+def test_a_body_without_any_event_is_told_so(body: bytes, type_: str) -> None:
+    assert refused(body, type_) == (422, "malformed", "there is no event in the body")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_event() -> None:
+    mark = b"\xef\xbb\xbf"
+    assert read(mark + b'{"a": 1}')[0] == [b'{"a": 1}']
+    assert read(mark + b'[{"a": 1}, {}]')[0] == [b'{"a": 1}', b"{}"]
+    assert read(mark + b'{"a": 1}\n{}', "application/x-ndjson")[0] == [b'{"a": 1}', b"{}"]
+    assert read(gzip.compress(mark + b"{}"), content_encoding="gzip")[0] == [b"{}"]

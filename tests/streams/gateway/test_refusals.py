@@ -120,6 +120,11 @@ def test_a_field_that_is_not_there() -> None:
     [
         (b"", "malformed", "send JSON in UTF-8"),
         (b"{broken", "malformed", "send JSON in UTF-8"),
+        (
+            json.dumps(GOOD).encode() + b"\n" + json.dumps(GOOD).encode(),
+            "malformed",
+            "one a line as application/x-ndjson",
+        ),
         (b'{"order_id": "\xff"}', "malformed", "send JSON in UTF-8"),
         (b"[]", "wrong_type", "send a JSON object"),
         (b"null", "wrong_type", "send a JSON object"),
