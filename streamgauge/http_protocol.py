@@ -1,4 +1,5 @@
-"""HTTP as uvicorn reads it, with bounds that it lacks: for the head of a request, and an answer that nobody takes."""
+"""HTTP as uvicorn reads it, with bounds that it lacks: for the head of a request, what comes of one behind its
+answer, and an answer that nobody takes."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ class BoundedHttp(HttpToolsProtocol):
     """Closes connections that do not come to the end of a request's head, and those that take nothing of an answer."""
 
     head_seconds = 10.0
+    rest_seconds = 30.0
     stalled_seconds = 30.0
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -26,6 +28,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._head_due: asyncio.TimerHandle | None = None
+        self._rest_due: asyncio.TimerHandle | None = None
         self._untaken = 0
         self._taken_due: asyncio.TimerHandle | None = None
 
@@ -35,6 +38,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
+        self._rest_came()
         self._all_taken()
         super().connection_lost(exc)
 
@@ -59,6 +63,23 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_complete()
         self._in_head = True
         self._head_bytes = 0
+        if self._rest_due is not None:
+            self._rest_came()
+            self._expect_head()
+
+    def on_response_complete(self) -> None:
+        """What was answered before all of it came is read to its end, and dropped.
+
+        To close at once would reset the connection, and so take the answer from clients that send before they read.
+        """
+        super().on_response_complete()
+        if not self._in_head and not self.transport.is_closing():
+            self._rest_due = self.loop.call_later(self.rest_seconds, self.transport.close)
+
+    def _rest_came(self) -> None:
+        if self._rest_due is not None:
+            self._rest_due.cancel()
+            self._rest_due = None
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(ProblemError(400, "this is not HTTP/1.1"))

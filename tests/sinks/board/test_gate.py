@@ -136,6 +136,42 @@ async def test_a_body_is_bounded_whether_it_says_its_size_or_not(address: RedisA
             assert (refused.status_code, refused.json()["detail"]) == (413, "a body has at most 1,000 bytes here")
 
 
+@pytest.mark.parametrize("head", ["Content-Length: 9000000", "Transfer-Encoding: chunked"])
+async def test_who_sends_all_before_it_reads_is_told_that_it_was_too_much(served: Served, head: str) -> None:
+    host, port = served.client.base_url.host, served.client.base_url.port
+    reader, writer = await asyncio.open_connection(host, port)
+    body = b"x" * 9_000_000
+    if "chunked" in head:
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    request = f"POST /api/v1/session HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n{head}\r\n\r\n"
+    try:
+        async with asyncio.timeout(20):
+            writer.write(request.encode() + body)
+            await writer.drain()
+            writer.write(f"GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            answers = await reader.read()
+    finally:
+        writer.close()
+    assert answers.startswith(b"HTTP/1.1 413 ")
+    assert answers.endswith(b"ok\n")
+
+
+async def test_what_comes_behind_an_answer_is_not_read_for_ever(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedHttp, "rest_seconds", 0.2)
+    head = b"POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n"
+    assert (await raw(served, head + b"half")).startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_connection_that_says_nothing_behind_such_an_answer_is_closed(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BoundedHttp, "head_seconds", 0.2)
+    head = b"POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n\r\n"
+    assert (await raw(served, head, then=b"x" * 70_000)).startswith(b"HTTP/1.1 413 ")
+
+
 async def test_a_request_is_bounded_in_time(address: RedisAddress, redis: Redis) -> None:
     limits = Limits(bounds={"/api/v1/events/": Bounds(seconds=1.0)})
     async with server(address, parts=[extra], limits=limits) as served:
