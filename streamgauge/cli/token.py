@@ -49,7 +49,10 @@ def list_(tokens: TokensFile, format_: OutputFormat = Format.TABLE) -> None:
         found = read_tokens(tokens)
     except TokensUnusable as error:
         raise refused(str(error)) from error
-    rows = [{"name": one.name, "rights": " ".join(one.rights), "made": one.made} for one in found]
+    shown = format_ is Format.TABLE
+    rows = [
+        {"name": one.name, "rights": " ".join(one.rights) if shown else one.rights, "made": one.made} for one in found
+    ]
     print_rows(rows, {"name": "NAME", "rights": "RIGHTS", "made": "MADE"}, format_)
 
 

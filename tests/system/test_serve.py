@@ -88,7 +88,7 @@ async def test_tokens_are_made_and_revoked_while_it_serves(valkey: str, tmp_path
             assert (await client.get("/api/v1/kpis")).status_code == 200
             assert (await client.get("/api/v1/kpis", headers={"Authorization": "Bearer x"})).status_code == 401
             listed = json.loads(streamgauge("token", "list", "--tokens", tokens, "--format", "json").out)
-            assert [(one["name"], one["rights"]) for one in listed] == [("wall", "read")]
+            assert [(one["name"], one["rights"]) for one in listed] == [("wall", ["read"])]
             assert streamgauge("token", "revoke", "wall", "--tokens", tokens).code == 0
             async with asyncio.timeout(20):
                 while (await client.get("/api/v1/kpis")).status_code != 401:
