@@ -89,7 +89,8 @@ class Access:
         """The caller. Raises ProblemError: 401 where a token is missing or wrong, 403 where it does not permit this."""
         caller: Caller = request.state.caller
         if caller is NOBODY:
-            given = "authorization" in request.headers or SESSION_COOKIE in request.cookies
+            scheme = request.headers.get("authorization", "").partition(" ")[0].lower()
+            given = scheme == "bearer" if scheme else SESSION_COOKIE in request.cookies
             told = ', error="invalid_token"' if given else ""
             raise ProblemError(
                 401,

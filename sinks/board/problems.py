@@ -43,7 +43,7 @@ SCHEMA: Final[dict[str, Any]] = {
 _TITLES: Final = {
     400: "The request cannot be read",
     401: "A token is needed",
-    403: "The token does not permit this",
+    403: "This is not permitted",
     404: "There is no such thing",
     405: "The method is not offered here",
     408: "The request did not come to its end",
@@ -54,7 +54,7 @@ _TITLES: Final = {
     429: "Too many requests",
     431: "The request's head is too large",
     500: "Something went wrong that should not",
-    503: "It is not known at the moment",
+    503: "This cannot be done at the moment",
 }
 
 
@@ -118,6 +118,14 @@ def not_known(detail: str) -> ProblemError:
     return ProblemError(503, detail, headers={"Retry-After": "2"})
 
 
+def _wrong_part(found: Mapping[str, Any]) -> tuple[str, str, str]:
+    """(in, name, message) of one of pydantic's errors."""
+    where, *inside = map(str, found["loc"])
+    if found["type"] == "json_invalid":
+        return where, "", f"is no JSON: {found['ctx']['error']}, at character {inside[0]}"
+    return where, ".".join(inside), str(found["msg"])
+
+
 def tell_problems(app: FastAPI, routers: Sequence[APIRouter], nothing_here: NothingHere) -> None:
     """All errors of the app's routes come as problem documents. ``routers`` are those that it is made of.
 
@@ -147,9 +155,7 @@ def tell_problems(app: FastAPI, routers: Sequence[APIRouter], nothing_here: Noth
 
     @app.exception_handler(RequestValidationError)
     async def wrong(request: Request, error: RequestValidationError) -> Response:
-        errors = [
-            (str(found["loc"][0]), ".".join(map(str, found["loc"][1:])), str(found["msg"])) for found in error.errors()
-        ]
+        errors = [_wrong_part(found) for found in error.errors()]
         detail = "; ".join(f"{name or where}: {message}" for where, name, message in errors)
         return ProblemError(422, detail, errors=errors).response(request.scope)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
 
 from fastapi import APIRouter, Header, Query, Request
@@ -16,7 +15,7 @@ from sinks.board.answers import answer, encode, etag_of, next_link
 from sinks.board.current import CurrentValues, Head
 from sinks.board.mirror import Mirror
 from sinks.board.problems import ProblemError, not_known, wrong_query
-from sinks.board.queries import DIMENSIONS, Cursor, KpiName, after, cursor_after, dimensions_of
+from sinks.board.queries import DIMENSIONS, Cursor, KpiName, Moment, after, cursor_after, dimensions_of
 from sinks.board.streaming import StreamResponse, Streams, Wanted
 from sinks.names import HISTORY_PATH, STREAM_PATH, TOP_PATH, VALUES_PATH
 from sinks.redis import reading
@@ -132,13 +131,12 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
     async def history(
         request: Request,
         kpi: KpiName,
-        from_: Annotated[datetime | None, Query(alias="from", description="Windows that end at it or later.")] = None,
-        to: Annotated[datetime | None, Query(description="Windows that end at it or before.")] = None,
+        from_: Annotated[Moment | None, Query(alias="from", description="Windows that end at it or later.")] = None,
+        to: Annotated[Moment | None, Query(description="Windows that end at it or before.")] = None,
     ) -> Response:
         values = known(kpi)
-        for name, moment in (("from", from_), ("to", to)):
-            if moment is not None and moment.tzinfo is None:
-                raise wrong_query(name, "write a time with its offset, as 2026-11-23T00:00:00Z")
+        if from_ is not None and to is not None and from_ > to:
+            raise wrong_query("from", "is after to")
         where = dimensions_of(request, values.dimensions)
         if missing := [name for name in values.dimensions if name not in where]:
             raise wrong_query(missing[0], f"history is of one series: give a value of {', '.join(missing)}")
@@ -165,7 +163,7 @@ def value_routes(mirror: Mirror, streams: Streams) -> APIRouter:
     ) -> Response:
         named = {name: known(name) for name in dict.fromkeys(kpi or mirror.kpis)}
         offered = set.union(*(set(values.dimensions) for values in named.values()), set())
-        where = dimensions_of(request, tuple(sorted(offered)))
+        where = dimensions_of(request, tuple(sorted(offered)), repeated=("kpi",))
         wanted = frozenset(name for name, values in named.items() if where.keys() <= set(values.dimensions))
         if not wanted or (kpi and len(wanted) < len(named)):
             raise wrong_query(next(iter(where)), "not all of these KPIs are grouped by it")

@@ -70,6 +70,11 @@ async def test_a_header_that_is_no_token_is_no_caller(given: Any, header: str) -
     async with server(**given) as served:
         refused = await served.get("/api/v1/catalog", headers={"Authorization": header.encode("latin-1")})  # type: ignore[dict-item]
         assert refused.status_code == 401
+        bearer = header == "Bearer"
+        assert ("not known" in refused.json()["detail"], "invalid_token" in refused.headers["www-authenticate"]) == (
+            bearer,
+            bearer,
+        )
 
 
 async def test_a_part_asks_for_its_own_right_by_the_path(given: Any, tokens: Tokens) -> None:
@@ -181,6 +186,17 @@ async def test_what_is_no_token_begins_no_session(given: Any, content: bytes, ki
         refused = await served.client.post("/api/v1/session", content=content, headers={"Content-Type": kind})
         assert (refused.status_code, refused.json()["status"]) == (status, status)
         assert "set-cookie" not in refused.headers
+
+
+async def test_a_body_that_is_no_json_is_told_where(given: Any) -> None:
+    async with server(**given) as served:
+        refused = await served.client.post(
+            "/api/v1/session", content=b'{"token": "secret"', headers={"Content-Type": "application/json"}
+        )
+        [error] = refused.json()["errors"]
+        assert (error["in"], error["name"]) == ("body", "")
+        assert error["message"].startswith("is no JSON: ") and error["message"].endswith("at character 18")
+        assert "secret" not in refused.text
 
 
 async def test_guessing_tokens_is_slow(given: Any) -> None:
