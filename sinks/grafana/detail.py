@@ -29,7 +29,8 @@ from sinks.grafana.panels import (
     rows,
     states,
 )
-from sinks.grafana.queries import TOP, chosen, current, largest, of_kpis, or_missing, selector, without_rest
+from sinks.grafana.queries import TOP, chosen, current, first_at_end, of_kpis, or_missing, selector, without_rest
+from sinks.grafana.spans import span
 from sinks.grafana.subjects import Subject
 from sinks.grafana.units import SECONDS
 from sinks.grafana.wording import markdown
@@ -40,7 +41,7 @@ _MILLISECONDS = 1000
 
 
 def detail(subject: Subject) -> list[Section]:
-    top = Line(8, [8, 8, 8], [_words(subject), value_tile(subject, count=5), _now(subject)])
+    top = Line(8, [8, 8, 8], [_words(subject), value_tile(subject, count=5, sparkline=False), _now(subject)])
     history = [Line(10, [16, 8] if subject.has_comparison else [24], list(_courses(subject)))]
     if subject.has_status:
         history.append(Line(6, [24], [_statuses(subject)]))
@@ -81,14 +82,14 @@ def _now(subject: Subject) -> Panel:
 
 
 def _shown(subject: Subject, metric: str) -> str:
-    """Over time: the series that are chosen, the largest of them where there are dimensions."""
+    """Over time: the series that are chosen, the first of them where there are dimensions."""
     found = current(metric, of_kpis([subject.name]), *chosen(subject.dimensions))
     if not subject.dimensions:
         return found
     values = current(
         names.KPI_VALUE, of_kpis([subject.name]), *chosen(subject.dimensions), *without_rest(subject.dimensions)
     )
-    return f"{found} and {largest(values)}"
+    return f"{found} and {first_at_end(subject.pick, values)}"
 
 
 def _courses(subject: Subject) -> Iterator[Panel]:
@@ -104,7 +105,8 @@ def _courses(subject: Subject) -> Iterator[Panel]:
         queries.append(Query(_shown(subject, names.KPI_TARGET), subject.target_title + suffix, style=TARGET_STYLE))
     if subject.has_comparison:
         queries.append(Query(_shown(subject, names.KPI_COMPARE_VALUE), "Earlier" + suffix, style=EARLIER_STYLE))
-    yield lines("Value, target, earlier period", queries, look)
+    points = span(subject.plan.kpi).points
+    yield lines("Value, target, earlier period", queries, look, max_data_points=points)
     if subject.has_comparison:
         name = subject.series or "Change"
         color = by_series() if subject.dimensions else fixed(OK)
@@ -112,27 +114,30 @@ def _courses(subject: Subject) -> Iterator[Panel]:
             "Change to the earlier period",
             [Query(_shown(subject, names.KPI_COMPARE_CHANGE), name)],
             replace(CHANGE, color=color, mappings=()),
+            max_data_points=points,
         )
 
 
 def _statuses(subject: Subject) -> Panel:
     why = "Grey where there is no status: no target for the series, or a window that is judged when it is over."
-    return states("Status", [Query(_shown(subject, names.KPI_STATUS), subject.series or "Status")], description=why)
+    query = Query(_shown(subject, names.KPI_STATUS), subject.series or "Status")
+    return states("Status", [query], description=why, max_data_points=span(subject.plan.kpi).points)
 
 
 def _series(subject: Subject) -> Iterator[Line]:
-    """The largest, of all dimensions together and of each; then all in a table."""
+    """Those to look at first, of all dimensions together and of each; then all in a table."""
     if not subject.dimensions:
         return
     kpi = of_kpis([subject.name])
     judged = bands(subject.plan.kpi)
     look = replace(subject.look, thresholds=judged, color=by_thresholds() if judged else fixed(OK))
     values = current(names.KPI_VALUE, kpi, *chosen(subject.dimensions), *without_rest(subject.dimensions))
-    panels = [bars(f"Largest ${TOP}", [Query(f"topk(${TOP}, {values})", subject.series)], look)]
+    extreme = "min" if subject.lowest_first else "max"
+    panels = [bars(f"The ${TOP} {subject.first}", [Query(f"{subject.pick}(${TOP}, {values})", subject.series)], look)]
     if len(subject.dimensions) > 1:
         for name in subject.dimensions:
-            of_each = f"topk(${TOP}, max by ({name}) ({values}))"
-            panels.append(bars(f"Largest series of each {name}", [Query(of_each, f"{{{{{name}}}}}")], look))
+            of_each = f"{subject.pick}(${TOP}, {extreme} by ({name}) ({values}))"
+            panels.append(bars(f"The {subject.first} series of each {name}", [Query(of_each, f"{{{{{name}}}}}")], look))
     for at in range(0, len(panels), 2):
         part = panels[at : at + 2]
         yield Line(10, [24 // len(part)] * len(part), part)
@@ -141,7 +146,7 @@ def _series(subject: Subject) -> Iterator[Line]:
 
 def _table(subject: Subject) -> Panel:
     kpi, picked = of_kpis([subject.name]), chosen(subject.dimensions)
-    kept = f"topk({_MOST_ROWS}, {current(names.KPI_VALUE, kpi, *picked)})"
+    kept = f"{subject.pick}({_MOST_ROWS}, {current(names.KPI_VALUE, kpi, *picked)})"
 
     def of(metric: str, factor: str = "") -> str:
         return f"({current(metric, kpi, *picked)} and {kept}){factor}"
@@ -165,7 +170,7 @@ def _table(subject: Subject) -> Panel:
         for place, (_, title, look) in enumerate(shown)
     ]
     revisions = "Revision 0: its window is open; 1: it has closed; more: changed after that."
-    why = f"The {_MOST_ROWS} largest of the chosen series. {revisions}"
+    why = f"The {_MOST_ROWS} {subject.first} of the chosen series. {revisions}"
     return rows("Every series", queries, columns, hidden=[names.KPI_LABEL], description=why)
 
 

@@ -52,7 +52,7 @@ def _now() -> list[Panel]:
         return stats(title, [Query(expr)], replace(look, mappings=missing_as("No data")), description=why)
 
     text = fixed(TEXT)
-    workers = or_zero(f"count({selector(names.BUILD_INFO)})")
+    workers = or_zero(f"count({selector(names.FLUSH_SECONDS + '_count')})")  # build info is the board's server's too
     rate = or_missing(f"sum(rate({selector(names.EVENTS)}[$__rate_interval]))")
     lag = or_missing(f"sum(max by (topic, partition) ({selector(names.CONSUMER_LAG)}))")
     delay = or_missing(f"max({selector(names.WATERMARK_DELAY)})")

@@ -27,12 +27,11 @@ from sinks.grafana.engine import engine
 from sinks.grafana.layout import Section, placed
 from sinks.grafana.overview import overview
 from sinks.grafana.panels import link
+from sinks.grafana.spans import SHORT, Span, span
 from sinks.grafana.subjects import Subject, subjects
 from sinks.grafana.variables import common_variables, dimension_variables
 
 BOARD: Final = "http://localhost:8080"
-_REFRESH: Final = "10s"
-_RANGE: Final = "now-6h"
 
 
 def dashboards(catalog: Catalog, board: str = BOARD) -> dict[str, str]:
@@ -59,7 +58,8 @@ def dashboards(catalog: Catalog, board: str = BOARD) -> dict[str, str]:
         links = [to_overview, *_runbooks(subject), link("Live board", subject.board_url, new_tab=True), to_engine]
         variables = dimension_variables(subject.name, subject.dimensions)
         title = f"{catalog.name}: {subject.title}"
-        made.append(_dashboard(catalog, subject.uid, title, detail(subject), links, variables))
+        shown = span(subject.plan.kpi)
+        made.append(_dashboard(catalog, subject.uid, title, detail(subject), links, variables, shown))
     return {f"{one.uid}.json": encoded(one) for one in made}
 
 
@@ -74,6 +74,7 @@ def _dashboard(
     sections: Sequence[Section],
     links: list[DashboardLink],
     variables: Sequence[VariableModel] = (),
+    shown: Span = SHORT,
 ) -> Dashboard:
     return Dashboard(
         uid=uid,
@@ -85,8 +86,8 @@ def _dashboard(
         fiscal_year_start_month=catalog.calendar.fiscal_year_start - 1,
         editable=False,
         graph_tooltip=DashboardCursorSync.CROSSHAIR,
-        refresh=_REFRESH,
-        time=DashboardDashboardTime(from_val=_RANGE, to="now"),
+        refresh=shown.refresh,
+        time=DashboardDashboardTime(from_val=shown.begin, to="now"),
         templating=DashboardDashboardTemplating(list_val=[*common_variables(), *variables]),
         annotations=AnnotationContainer(list_val=[]),
         links=links,

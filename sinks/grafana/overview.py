@@ -91,15 +91,20 @@ def _tiles(subjects: Sequence[Subject]) -> list[Line]:
     return found
 
 
-def value_tile(subject: Subject, links: Sequence[DashboardLink] = (), count: int = _SHOWN_SERIES) -> Panel:
-    """The value with its course; of a KPI with dimensions the largest series."""
+def value_tile(
+    subject: Subject, links: Sequence[DashboardLink] = (), count: int = _SHOWN_SERIES, *, sparkline: bool = True
+) -> Panel:
+    """The value; of a KPI with dimensions the series to look at first.
+
+    With its course the value is as old as the distance of two points, so that is for short times alone.
+    """
     kpi, description = of_kpis([subject.name]), subject.description
     look = replace(subject.look, color=fixed(OK), links=links)
     if not subject.dimensions:
         query = Query(or_missing(f"max({current(names.KPI_VALUE, kpi)})"), "Value")
-        return stats(subject.title, [query], look, sparkline=True, description=description)
-    largest = f"topk({count}, {current(names.KPI_VALUE, kpi, *without_rest(subject.dimensions))})"
-    return bars(f"{subject.title}: largest", [Query(largest, subject.series)], look, description=description)
+        return stats(subject.title, [query], look, sparkline=sparkline, description=description)
+    first = f"{subject.pick}({count}, {current(names.KPI_VALUE, kpi, *without_rest(subject.dimensions))})"
+    return bars(f"{subject.title}: {subject.first}", [Query(first, subject.series)], look, description=description)
 
 
 def strip(subject: Subject, title: str | None = None, *, upright: bool = False) -> Panel:

@@ -76,8 +76,10 @@ class Query:
 
 
 def link(title: str, url: str, *, new_tab: bool = False, variables: bool = False) -> DashboardLink:
-    """A link above a dashboard, or of a panel's values. With `variables` it takes along what is chosen."""
-    made = DashboardLink(title=title, url=url, target_blank=new_tab, include_vars=variables, keep_time=variables)
+    """A link above a dashboard, or of a panel's values. With `variables` it takes along what is chosen, but the time:
+    each dashboard opens with that which suits it.
+    """
+    made = DashboardLink(title=title, url=url, target_blank=new_tab, include_vars=variables)
     setattr(made, "placement", None)  # noqa: B010  # else it is hidden in a menu; the model has no other value
     return made
 
@@ -122,7 +124,7 @@ def lines(
         draw_style=common.GraphDrawStyle.BARS if bars_ else common.GraphDrawStyle.LINE,
         line_width=2,
         fill_opacity=_MUTED_OPACITY if stacked or bars_ else 0,
-        show_points=common.VisibilityMode.NEVER,
+        show_points=common.VisibilityMode.AUTO,  # a lone point is no line
         stacking=common.StackingConfig(mode=common.StackingMode.NORMAL) if stacked else None,
     )
     if look.thresholds is not None:

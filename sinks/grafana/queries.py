@@ -56,13 +56,13 @@ def or_zero(expr: str) -> str:
     return f"{expr} or vector(0)"
 
 
-def largest(expr: str) -> str:
-    """The series of a range query that are the largest at its end, so that none comes and goes on the way.
+def first_at_end(pick: str, expr: str) -> str:
+    """The series of a range query that `pick` (topk, bottomk) finds at its end, so that none comes and goes on the way.
 
     `expr` has one selector, which closes with the last brace.
     """
     head, _, rest = expr.rpartition("}")
-    return f"topk(${TOP}, {head}}} @ end(){rest})"
+    return f"{pick}(${TOP}, {head}}} @ end(){rest})"
 
 
 def pace(metric: str, by: str, *matchers: str) -> str:

@@ -13,11 +13,11 @@ from sinks import names
 from sinks.grafana.palette import TEXT, fixed, missing_as
 from sinks.grafana.panels import Look, link
 from sinks.grafana.queries import JOB
-from sinks.grafana.units import decimals, grafana_unit
+from sinks.grafana.units import SHARES, decimals, grafana_unit
 from sinks.grafana.variables import DATASOURCE
 from sinks.grafana.wording import literal
 
-_KEPT = f"${{__url_time_range}}&${{{DATASOURCE}:queryparam}}&${{{JOB}:queryparam}}"
+_KEPT = f"${{{DATASOURCE}:queryparam}}&${{{JOB}:queryparam}}"
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,21 @@ class Subject:
             color=fixed(TEXT),
             mappings=missing_as("No value"),
         )
+
+    @property
+    def lowest_first(self) -> bool:
+        """Whether the series to look at first are the lowest: those of a share whose more is better, as of uptime."""
+        return self.plan.kpi.favorable == "up" and grafana_unit(self.plan.facts.unit) in SHARES
+
+    @property
+    def first(self) -> str:
+        """What is said of the series that are shown where not all are."""
+        return "lowest" if self.lowest_first else "largest"
+
+    @property
+    def pick(self) -> str:
+        """PromQL's word for it."""
+        return "bottomk" if self.lowest_first else "topk"
 
     @property
     def series(self) -> str:

@@ -10,6 +10,7 @@ from grafana_foundation_sdk.models import units
 from engine.plan import KpiPlan
 
 SHARE: Final = units.PercentUnit
+SHARES: Final = frozenset((units.PercentUnit, units.Percent))
 SECONDS: Final = units.Seconds
 
 _KNOWN: Final[dict[str, str]] = {

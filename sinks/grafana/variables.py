@@ -44,7 +44,7 @@ def dimension_variables(kpi: str, dimensions: Sequence[str]) -> list[VariableMod
         options = [VariableOption(selected=number == _TOP, text=number, value=number) for number in _TOPS]
         found.append(
             VariableModel(
-                type_val=VariableType.CUSTOM, name=TOP, label="Largest", query=",".join(_TOPS), options=options,
+                type_val=VariableType.CUSTOM, name=TOP, label="Series", query=",".join(_TOPS), options=options,
                 current=VariableOption(text=_TOP, value=_TOP), allow_custom_value=False,
             )
         )  # fmt: skip

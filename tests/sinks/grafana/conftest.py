@@ -14,7 +14,9 @@ from engine.catalog.model import Catalog
 from sinks.grafana.generating import dashboards
 
 EVERY_KIND = Path(__file__).parent / "every_kind.yaml"
-RETAIL = Path(__file__).parents[3] / "deploy" / "catalogs" / "retail.yaml"
+CATALOGS = Path(__file__).parents[3] / "deploy" / "catalogs"
+RETAIL = CATALOGS / "retail.yaml"
+BUSINESS = CATALOGS / "business.yaml"
 Json = dict[str, Any]
 
 
@@ -35,7 +37,7 @@ def targets_of(dashboard: Json) -> Iterator[tuple[Json, Json]]:
             yield panel, target
 
 
-@pytest.fixture(scope="session", params=[EVERY_KIND, RETAIL], ids=["every kind", "retail"])
+@pytest.fixture(scope="session", params=[EVERY_KIND, RETAIL, BUSINESS], ids=["every kind", "retail", "business"])
 def made(request: pytest.FixtureRequest) -> tuple[Catalog, dict[str, Json]]:
     """A catalog, and its dashboards by uid."""
     found = catalog(request.param)

@@ -17,7 +17,7 @@ import pytest
 from engine.catalog.model import Catalog
 from sinks import names
 from sinks.grafana.generating import dashboards, leftovers, tags
-from tests.sinks.grafana.conftest import EVERY_KIND, RETAIL, Json, catalog, panels_of, targets_of
+from tests.sinks.grafana.conftest import BUSINESS, EVERY_KIND, RETAIL, Json, catalog, panels_of, targets_of
 from tests.sinks.grafana.decoding import read_back, written_again, wrong_types
 from tests.sinks.grafana.sketch import Overlap, cells, sketch
 
@@ -281,3 +281,36 @@ def test_what_an_earlier_run_left_is_known(tmp_path: Path) -> None:
     for name, text in {**dashboards(found), **others}.items():
         (tmp_path / name).write_text(text)
     assert leftovers(found, tmp_path, list(dashboards(found))) == [tmp_path / "sg-kpi-every-kind-gone.json"]
+
+
+def test_each_dashboard_opens_with_a_time_that_suits_its_windows() -> None:
+    by_uid = {json.loads(text)["uid"]: json.loads(text) for text in dashboards(catalog(BUSINESS)).values()}
+    opened = {
+        kpi: by_uid[names.dashboard_uid("kpi", "business", kpi)]["time"]["from"] for kpi in catalog(BUSINESS).kpis
+    }
+    assert opened["sales_by_region_7d"] == "now-7d"
+    assert opened["new_customers_month"] == opened["uptime_30d"] == opened["return_on_assets_12m"] == "now-30d"
+    assert by_uid["sg-overview-business"]["time"]["from"] == by_uid["sg-engine-business"]["time"]["from"] == "now-6h"
+    of_retail = {json.loads(text)["time"]["from"] for text in dashboards(catalog(RETAIL)).values()}
+    assert {"now-6h", "now-2d"} <= of_retail
+    for dashboard in by_uid.values():
+        for panel in panels_of(dashboard):
+            if panel["type"] == "stat" and dashboard["time"]["from"] != "now-6h":
+                assert all(target["instant"] for target in panel["targets"])  # else it lags by the distance of points
+        for link in dashboard["links"]:
+            assert not link["keepTime"]
+
+
+def test_of_a_share_that_should_be_high_the_lowest_series_come_first() -> None:
+    by_uid = {json.loads(text)["uid"]: json.loads(text) for text in dashboards(catalog(BUSINESS)).values()}
+    uptime = json.dumps(by_uid["sg-kpi-business-uptime_30d"])
+    assert "bottomk($top, " in uptime and "topk" not in uptime and "largest" not in uptime
+    sales = json.dumps(by_uid["sg-kpi-business-sales_by_region_7d"])
+    assert "topk($top, " in sales and "bottomk" not in sales and "lowest" not in sales
+    tiles = {panel["title"] for panel in panels_of(by_uid["sg-overview-business"])}
+    assert {"Uptime, last 30 days: lowest", "Sales by region, last 7 days: largest"} <= tiles
+
+
+def test_only_workers_are_counted_as_workers(made: Made) -> None:
+    [workers] = [panel for panel in panels_of(made[1][f"sg-engine-{made[0].name}"]) if panel["title"] == "Workers"]
+    assert names.BUILD_INFO not in workers["targets"][0]["expr"]  # the board's server has one too
