@@ -26,7 +26,7 @@ from engine.pane_store import PaneStore
 from engine.plan import Column, KpiPlan, Term
 from engine.series import OTHER
 
-_READS_KEPT: Final = 8
+_READS_KEPT: Final = 16
 _NO_TEXT: Final = pl.Series([None], dtype=pl.String)
 
 
@@ -86,7 +86,7 @@ class KpiEvaluator:
     stores: Mapping[str, PaneStore]
     columns: Mapping[str, Sequence[Column]]  # view id -> what to merge, for all KPIs over the same windows together
     _states: dict[TermKey, list[str]] = field(init=False)  # names of the columns that the terms are computed from
-    _known: dict[bytes, Reads] = field(default_factory=dict)  # by the ends of windows
+    _known: dict[tuple[bytes, bytes, bool], Reads] = field(default_factory=dict)  # by starts and ends
     _compared: _Compared | None = None
 
     def __post_init__(self) -> None:
@@ -101,13 +101,17 @@ class KpiEvaluator:
 
     # -- windows -------------------------------------------------------------------------------------------------------
 
-    def reads(self, spans: Spans) -> Reads:
-        """Publications ask for the same open windows again and again."""
-        key = spans.end_us.tobytes()
+    def reads(self, spans: Spans, *, compared: bool = True) -> Reads:
+        """What any spans of whole panes are made of, the KPI's windows or others; in any order. Without ``compared``,
+        what they are compared with is left out.
+
+        Publications ask for the same open windows again and again.
+        """
+        key = spans.start_us.tobytes(), spans.end_us.tobytes(), compared
         if key not in self._known:
             if len(self._known) >= _READS_KEPT:
-                self._known.clear()
-            compare = self.plan.kpi.compare
+                del self._known[next(iter(self._known))]
+            compare = self.plan.kpi.compare if compared else None
             earlier = None if compare is None else self._read(self.plan.windows.shifted(spans, compare))
             self._known[key] = Reads(self._read(spans), earlier)
         return self._known[key]
@@ -133,6 +137,13 @@ class KpiEvaluator:
             return {key: self.stores[key[0]].windows.of(ask, scope) for key, ask in read.asks.items()}
 
         return Gathered(reads, of(reads.now), None if reads.earlier is None else of(reads.earlier))
+
+    def let_go(self, reads: Reads, scope: Scope) -> None:
+        """Do not keep until the next publication what was gathered: of windows too many to be held at once."""
+        for read in (reads.now, reads.earlier):
+            if read is not None:
+                for (view, _), ask in read.asks.items():
+                    self.stores[view].windows.let_go(ask, scope)
 
     # -- values --------------------------------------------------------------------------------------------------------
 

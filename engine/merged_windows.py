@@ -71,6 +71,10 @@ class MergedWindows:
             self._merge_scope(scope)
         return self._found[scope, key]
 
+    def let_go(self, ask: Ask, scope: Scope) -> None:
+        """Whoever asks for it once more in this publication has it merged anew."""
+        self._found.pop((scope, ask.key), None)
+
     def merge_asked(self) -> None:
         for scope in list(self._asked):
             self._merge_scope(scope)
