@@ -121,6 +121,7 @@ async def serve(settings: ServeSettings, listener: socket.socket, ending: asynci
         working = {mirror.task, streams.task, *(part.task for part in parts if part.task is not None)}
         done, _ = await asyncio.wait({serving, asked, *working}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
+        _log.info("ending")
         streams.end()
         server.should_exit = True
         await serving

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -76,7 +77,9 @@ async def health_server(
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            raise PortTaken(f"port {port} on {host} cannot be used: {error.strerror}") from error
+            # asyncio's own text repeats the address
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise PortTaken(f"port {port} on {host} cannot be used: {why}") from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

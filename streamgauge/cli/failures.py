@@ -84,6 +84,10 @@ def told_of_kafka(brokers: str) -> Iterator[None]:
         raise unreachable(
             f"Kafka at {brokers} does not offer this SASL mechanism; see --kafka-sasl-mechanism"
         ) from error
+    except errors.IllegalSaslStateError as error:
+        raise unreachable(
+            f"Kafka at {brokers} asks nobody for a password on this listener; is --kafka-security-protocol right?"
+        ) from error
     except NotReached as error:
         raise unreachable(f"Kafka cannot be reached at {error.why}") from error
     except (errors.KafkaConnectionError, errors.KafkaTimeoutError, errors.NodeNotReadyError, *NETWORK) as error:

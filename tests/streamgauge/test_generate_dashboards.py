@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.streamgauge.conftest import RETAIL, Run
 
 KPIS = 19
@@ -42,6 +44,13 @@ def test_the_board_is_where_it_is_said_to_be(streamgauge: Run, tmp_path: Path) -
     streamgauge("generate", "dashboards", RETAIL, "--out", tmp_path, "--board-url", "https://kpi.example.org/")
     text = (tmp_path / "sg-kpi-retail-sales_30d.json").read_text()
     assert '"https://kpi.example.org/kpi/sales_30d"' in text and "localhost" not in text
+
+
+@pytest.mark.parametrize("wrong", ["kpi.example.org", "/board", "ftp://kpi.example.org", "https://", "https://a/?b=1"])
+def test_the_board_must_be_an_address(streamgauge: Run, tmp_path: Path, wrong: str) -> None:
+    ended = streamgauge("generate", "dashboards", RETAIL, "--out", tmp_path / "out", "--board-url", wrong)
+    assert ended.code == 2 and f"--board-url {wrong}" in ended.err
+    assert not (tmp_path / "out").exists()
 
 
 def test_wrong_use_is_2_and_a_wrong_catalog_1(streamgauge: Run, tmp_path: Path) -> None:

@@ -193,3 +193,4 @@ def test_live_goes_on_until_it_is_told_to_end(streamgauge: Run, kafka: str, cata
         _, said = process.communicate(timeout=30)
     assert process.returncode == 0, said
     assert f"sent {held(catalog, kafka) - history:,} events" in said and "Traceback" not in said
+    assert "goes on as time passes" in said

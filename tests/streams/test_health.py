@@ -50,6 +50,6 @@ async def test_metrics_come_compressed_to_those_who_can_read_that() -> None:
 
 async def test_a_taken_port_is_named() -> None:
     async with health_server(Health(), exposition, "127.0.0.1", 0) as port:
-        with pytest.raises(PortTaken, match=f"port {port} on 127.0.0.1 cannot be used"):
+        with pytest.raises(PortTaken, match=f"port {port} on 127.0.0.1 cannot be used: Address already in use$"):
             async with health_server(Health(), exposition, "127.0.0.1", port):
                 pass

@@ -88,6 +88,13 @@ def test_an_unknown_host_is_said(streamgauge: Run, orders: Path) -> None:
     assert_told(ended, 3, "Kafka cannot be reached at kafka.invalid:9092")
 
 
+def test_a_password_for_a_listener_that_asks_for_none(command: Run, orders: Path, kafka: str) -> None:
+    options = ["--kafka-security-protocol", "SASL_PLAINTEXT", "--kafka-sasl-username", "kpi"]
+    ended = command("topics", orders, "--brokers", kafka, *options, STREAMGAUGE_KAFKA_SASL_PASSWORD="s3cret")
+    assert_told(ended, 3, f"Kafka at {kafka} asks nobody for a password", "--kafka-security-protocol")
+    assert "s3cret" not in ended.err
+
+
 @pytest.mark.parametrize("name", ["values", "watch"])
 def test_redis_is_not_there(command: Run, closed: str, silent: str, name: str) -> None:
     kpi = ["revenue_today"] if name == "watch" else []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
+from streamgauge.cli.failures import usage
 from streamgauge.cli.generate.files import Check, write_or_check
 from streamgauge.cli.loading import usable_catalog
 from streamgauge.cli.options import CatalogPath, option
@@ -35,6 +37,9 @@ def dashboards(
     from sinks.grafana.generating import dashboards as generated
     from sinks.grafana.generating import leftovers
 
+    address = urlsplit(board_url)
+    if address.scheme not in ("http", "https") or not address.netloc or address.query or address.fragment:
+        raise usage(f"--board-url {board_url}: write an address as https://kpi.example.org")
     found = usable_catalog(catalog)
     files = {out / name: text for name, text in generated(found, board_url).items()}
     write_or_check(files, check=check, leftover=leftovers(found, out, [path.name for path in files]))
