@@ -43,7 +43,13 @@ def send(
     files: Files,
     kafka: KafkaAddress,
     key: Annotated[
-        str | None, option("key", "Send events of one value of this field to one partition.", metavar="FIELD")
+        str | None,
+        option(
+            "key",
+            "Send events of one value of this field to one partition.",
+            metavar="FIELD",
+            show_default="the identity",
+        ),
     ] = None,
     rate: Annotated[float | None, option("rate", "At most so many events a second.", metavar="N", min=0.001)] = None,
     shift_to_now: Annotated[
@@ -53,7 +59,8 @@ def send(
 ) -> None:
     """Send events from files to a source's topic.
 
-    Without --key, events are spread over the partitions in turns. Every event is acknowledged before the command ends.
+    Events of one identity go to one partition, where a repeated one is recognised; those of a source without are spread
+    in turns. Every event is acknowledged before the command ends.
     """
     from streamgauge.sending.event_files import UnusableFile, open_event_file
 
@@ -62,9 +69,12 @@ def send(
         raise usage(f"--key {key}: source {source} has no such field; it has {', '.join(declared.fields)}")
     try:
         opened = [open_event_file(path, declared) for path in files]
+        for file in opened:
+            file.check(declared)
         shift = _shift(opened, declared) if shift_to_now else None
         with reaching_kafka(kafka):
-            asyncio.run(_send(declared, opened, kafka, declared.fields[key].path if key else None, rate, shift))
+            field = key or declared.identity
+            asyncio.run(_send(declared, opened, kafka, declared.fields[field].path if field else None, rate, shift))
     except UnusableFile as error:
         raise refused(str(error)) from error
 

@@ -6,6 +6,7 @@ that the source declares for fields of their name, decimals are written as text 
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,8 @@ class EventFile(Protocol):
 
     def times(self, time_field: TimeField) -> Iterator[list[str | int]]: ...
 
+    def check(self, source: Source) -> None: ...
+
 
 def open_event_file(path: Path, source: Source) -> EventFile:
     """Raises UnusableFile."""
@@ -64,7 +67,7 @@ def open_event_file(path: Path, source: Source) -> EventFile:
 
 
 class JsonLines:
-    """One JSON object a line; empty lines are passed over."""
+    """One JSON object a line; empty lines are passed over, and so is a byte order mark."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -98,9 +101,18 @@ class JsonLines:
             except (msgspec.DecodeError, ValueError) as error:
                 raise UnusableFile(f"{self.path}: {_first_line(error)}") from error
 
+    def check(self, source: Source) -> None:
+        """Raises UnusableFile where no line can be an event of this source."""
+        with self.path.open("rb") as file:
+            begins = file.read(BLOCK_BYTES).removeprefix(codecs.BOM_UTF8).lstrip()
+        if begins.startswith(b"["):
+            raise UnusableFile(f"{self.path} is a JSON array; write its objects one a line, as JSON Lines")
+
     def _lines(self) -> Iterator[tuple[list[bytes], int]]:
         rest = b""
         with self.path.open("rb") as file:
+            if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                file.seek(0)
             while block := file.read(BLOCK_BYTES):
                 *lines, rest = (rest + block).split(b"\n")
                 yield lines, len(block)
@@ -134,6 +146,16 @@ class Table:
         column = self._time_column(time_field)
         found = self._rows.with_columns(*_as_json(self._schema)).select(pl.col(column).drop_nulls().unique())
         yield found.collect().to_series().to_list()
+
+    def check(self, source: Source) -> None:
+        """Raises UnusableFile where a field that every event of this source has is no column."""
+        if source.format == "cloudevents":
+            return
+        for field in sorted(source.fields.values(), key=lambda field: field.name != source.event_time):
+            column = ".".join(field.path)
+            if not field.optional and column not in self._schema and field.path[0] not in self._schema:
+                what = "the event time" if field.name == source.event_time else f"the field {field.name}"
+                raise UnusableFile(f"{self.path} has no column {column!r} for {what}; it has {', '.join(self._schema)}")
 
     def _time_column(self, time_field: TimeField) -> str:
         column = ".".join(time_field.path)
@@ -187,26 +209,28 @@ class _Picker:
         self._depth = len(path)
 
     def values(self, objects: Iterator[bytes]) -> Iterator[object]:
-        for raw in self._raw(objects):
+        for raw in map(self._raw, objects):
             yield None if raw is None else msgspec.json.decode(raw)
 
     def texts(self, objects: Sequence[bytes]) -> list[bytes | None]:
-        """Record keys: a string's text, anything else as JSON writes it; null and missing have none."""
+        """Record keys: a string's text, anything else as JSON writes it; null, missing and unreadable have none."""
         keys: list[bytes | None] = []
-        for raw in self._raw(iter(objects)):
-            text = None if raw is None else bytes(raw)
-            if text is not None and text.startswith(b'"'):
-                text = msgspec.json.decode(text, type=str).encode()
+        for value in objects:
+            try:
+                raw = self._raw(value)
+                text = None if raw is None else bytes(raw)
+                if text is not None and text.startswith(b'"'):
+                    text = msgspec.json.decode(text, type=str).encode()
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                text = None  # whoever counts it says why it cannot
             keys.append(None if text == b"null" else text)
         return keys
 
-    def _raw(self, objects: Iterator[bytes]) -> Iterator[msgspec.Raw | None]:
-        decode = self._decoder.decode
-        for value in objects:
-            found: Any = decode(value)
-            for _ in range(self._depth):
-                found = found.value if found is not None else None
-            yield found
+    def _raw(self, value: bytes) -> msgspec.Raw | None:
+        found: Any = self._decoder.decode(value)
+        for _ in range(self._depth):
+            found = found.value if found is not None else None
+        return found
 
 
 def _first_line(error: BaseException) -> str:

@@ -65,6 +65,7 @@ def test_send_spreads_keeps_bytes_and_acknowledges(streamgauge: Run, orders: Pat
     found = written(kafka, f"{name_of(orders)}.orders")
     assert sorted(value for _, _, value in found if value) == sorted(line.encode() for line in lines)
     assert {partition for partition, _, _ in found} == {0, 1}
+    assert all(key == json.loads(value or b"")["id"].encode() for _, key, value in found)
 
 
 def test_send_with_a_key_keeps_a_key_together(streamgauge: Run, orders: Path, kafka: str, tmp_path: Path) -> None:

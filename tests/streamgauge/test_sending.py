@@ -80,6 +80,40 @@ def test_keys_are_the_texts_of_a_field(tmp_path: Path, source: Source) -> None:
     assert keys(path, source, ("n", "x")) == [b"1", None, b"t"]
 
 
+def test_a_line_that_cannot_be_read_has_no_key(tmp_path: Path, source: Source) -> None:
+    path = tmp_path / "orders.jsonl"
+    path.write_bytes(b'{"id":"a"}\n{"broken\n[1]\n{"id":"\xff"}\n' + b"[" * 9_000 + b'\n{"id":"b"}')
+    assert keys(path, source, ("id",)) == [b"a", None, None, None, None, b"b"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_event(tmp_path: Path, source: Source) -> None:
+    mark = b"\xef\xbb\xbf"
+    for name, text in (("orders.jsonl", b'{"id":"a"}\n'), ("orders.csv", b"id,at,region,amount\na,,,\n")):
+        path = tmp_path / name
+        path.write_bytes(mark + text)
+        open_event_file(path, source).check(source)
+        assert keys(path, source, ("id",)) == [b"a"]
+        assert json.loads(values(path, source)[0])["id"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("orders.json", ' \n[{"id": "1"}]', "is a JSON array; write its objects one a line"),
+        ("orders.csv", "id,region,amount\n1,EU,1.00\n", "no column 'at' for the event time; it has id, region, amount"),
+        ("orders.csv", "id,at,region\n1,2026-01-01,EU\n", "no column 'amount' for the field amount; it has id, at"),
+        ("orders.csv", "id;at;region;amount\n1;2;3;4\n", "no column 'at' .* it has id;at;region;amount"),
+    ],
+)
+def test_files_of_which_no_event_would_count_are_refused(
+    tmp_path: Path, source: Source, name: str, text: str, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(UnusableFile, match=message):
+        open_event_file(path, source).check(source)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

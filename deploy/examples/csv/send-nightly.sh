@@ -13,7 +13,6 @@ exec 9> "$folder/.lock"
 flock --nonblock 9 || exit 0  # the last night's run is still at it
 shopt -s nullglob
 for file in "$folder"/*.csv; do
-  # --key: orders of one identity to one partition, where a repeated one is recognised.
-  streamgauge send "$catalog" orders "$file" --key order_id
+  streamgauge send "$catalog" orders "$file"
   mv "$file" "$folder/sent/"
 done
