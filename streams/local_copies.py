@@ -124,7 +124,10 @@ class LocalCopies:
         """Waits for what is under way."""
         self._thread.shutdown(wait=True, cancel_futures=True)
         for tp in list(self._open):
-            self._shut(tp)
+            try:
+                self._shut(tp)
+            except Exception as error:  # noqa: BLE001  # as in `_run`: a disk that was full lets none of it end well
+                _log.warning("%s[%d]: the local copy is not used: %s", tp.topic, tp.partition, error)
         os.close(self._lock)
 
     # -- in the thread -----------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +81,31 @@ async def test_copies_outlive_the_process(kafka: str, make_topic: MakeTopic, wri
         copies = LocalCopies(folder)
         assert (await both(kafka, tp, copies))[0] == expected
         copies.end()
+
+
+def test_a_full_disk_costs_the_copies_and_nothing_else(folder: Path) -> None:
+    """The disk is full for one process: no file of it may grow beyond a few bytes more than RocksDB begins with."""
+    program = """
+import asyncio, os, resource, sys
+from pathlib import Path
+from aiokafka.structs import TopicPartition
+from streams.local_copies import LocalCopies, Mark
+
+async def fill(copies):
+    tp, mark = TopicPartition("orders", 0), Mark(bytes(16), 1, 0, bytes(16))
+    await copies.replace(tp, mark, {b"0": (b"0", 0)})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, resource.RLIM_INFINITY))
+    await copies.extend(tp, 1, [(b"%d" % at, os.urandom(1_000), at) for at in range(1, 1_000)])
+
+copies = LocalCopies(Path(sys.argv[1]))
+asyncio.run(fill(copies))
+copies.end()
+"""
+    ended = subprocess.run([sys.executable, "-c", program, folder], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "orders[0]: the local copy is not used: IO error" in ended.stderr
+    copies = LocalCopies(folder)  # nobody holds the folder any more
+    copies.end()
 
 
 async def test_what_we_write_is_copied_and_what_another_owner_wrote_is_read(
