@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { readKpi } from '../src/api/catalog';
 import { NO_FILTERS, filtersQuery, hasDims, isFiltered, passes, readFilters, type Filters } from '../src/view/filters';
+import { meantBy } from '../src/view/meant';
+import { pageOf } from '../src/view/pages';
 import { sliceOf } from '../src/view/rows';
 import { found, readSorting, sorted, sortingText } from '../src/view/sorting';
 import { value } from './values';
@@ -72,7 +74,8 @@ const ROWS = [
   value({ series: 'c', dims: { store: null }, value: '30', status: 'critical', change: '-0.5' }),
   value({ series: 'd', dims: { store: '__other__' }, value: '4', status: 'ok', change: '0.1' }),
 ];
-const order = (text: string) => sorted(ROWS, readSorting(text, ['store'])).map((one) => one.series);
+const order = (text: string) =>
+  sorted(ROWS, readSorting(text, ['store']), { objectives: [], favorable: null }).map((one) => one.series);
 
 test.each([
   ['value', ['a', 'd', 'c', 'b']],
@@ -97,4 +100,31 @@ test('the sorting lives in the address, and what is none is the worst first', ()
 test('search looks at every dimension value, whatever the case', () => {
   expect(found(ROWS, 'OTHER').map((one) => one.series)).toEqual(['d']);
   expect(found(ROWS, '').length).toBe(4);
+});
+
+test('of the same status the one that is furthest from its target comes first', () => {
+  const held = { op: 'gte', value: '0.999', upper: null, where: {}, validFrom: null, warnWithin: '0.001' } as const;
+  const rows = ['0.9989', '0.9983', null, '0.9988'].map((number, nth) =>
+    value({ series: `${nth}`, value: number, status: number === null ? null : 'warning' }),
+  );
+  const of = (sorting: string) => sorted(rows, readSorting(sorting, []), { objectives: [held], favorable: 'up' });
+  expect(of('status').map((one) => one.value)).toEqual(['0.9983', '0.9988', '0.9989', null]);
+  expect(of('-status').map((one) => one.value)).toEqual([null, '0.9989', '0.9988', '0.9983']);
+});
+
+test.each([
+  ['/kpi/sales%5F30d', { name: 'kpi', kpi: 'sales_30d' }],
+  ['/kpi/%zz', { name: 'unknown', path: '/kpi/%zz' }],
+  ['/kpi/', { name: 'unknown', path: '/kpi/' }],
+  ['/foo/bar', { name: 'unknown', path: '/foo/bar' }],
+])('%s is a page of its own, or none', (path, page) => {
+  expect(pageOf(path)).toEqual(page);
+});
+
+test('KPIs that a wrong name may have meant', () => {
+  const kpis = ['sales_30d', 'sales_by_region_7d', 'uptime_30d'].map((name) => readKpi({ name, title: name }));
+  const meant = (name: string) => meantBy(name, kpis).map((kpi) => kpi.name);
+  expect(meant('sales_30')).toEqual(['sales_30d', 'sales_by_region_7d']);
+  expect(meant('Uptime')).toEqual(['uptime_30d']);
+  expect(meant('churn')).toEqual([]);
 });

@@ -5,8 +5,8 @@ import { parseExact } from '../src/api/json';
 import { axisNumber, cut, digitsBehind, exact, plain, rounded, shifted, signedShare } from '../src/words/numbers';
 import { lengthWords, periodOf } from '../src/words/periods';
 import { ruleWords } from '../src/words/rules';
-import { isBetter, seriesTitle, standingWords, stateWords } from '../src/words/statuses';
-import { boundsOf, objectiveOf, objectiveWords, reasonWords } from '../src/words/targets';
+import { isBetter, samplesWords, seriesTitle, standingWords, stateWords } from '../src/words/statuses';
+import { boundsOf, missedBounds, objectiveOf, objectiveWords, reasonWords, shortfall } from '../src/words/targets';
 import { axisMark, knownZone, shownAge, shownLength, shownSpan } from '../src/words/times';
 import { value } from './values';
 
@@ -44,6 +44,17 @@ test.each([
   ['98765432109.8', 'EUR', '98.77 B EUR'],
 ])('%s %s at a glance is %s', (number, unit, shown) => {
   expect(flat(rounded(number, unit))).toBe(shown);
+});
+
+test.each([
+  ['0.998957', 'ratio', ['0.999'], '99.896 %'],
+  ['0.9983', 'ratio', ['0.999'], '99.83 %'],
+  ['76999.6', 'EUR', ['77000'], '76,999.6 EUR'],
+  ['34.004', 'EUR', ['34'], '34.004 EUR'],
+  ['34', 'EUR', ['34'], '34 EUR'],
+  ['1.9999', null, ['1', '2'], '1.9999'],
+])('%s %s that missed %s is not rounded to it: %s', (number, unit, bounds, shown) => {
+  expect(flat(rounded(number, unit, bounds))).toBe(shown);
 });
 
 test.each([
@@ -96,6 +107,13 @@ test.each([
   ['a week', '2026-11-16T00:00:00+01:00', '2026-11-23T00:00:00+01:00', '16 Nov – 22 Nov'],
   ['an hour', '2026-11-24T13:00:00+01:00', '2026-11-24T14:00:00+01:00', '24 Nov, 13:00 – 14:00'],
   ['the last hour of a day', '2026-11-24T23:00:00+01:00', '2026-11-25T00:00:00+01:00', '24 Nov, 23:00 – 24:00'],
+  ['a year', '2025-11-26T00:00:00+01:00', '2026-11-26T00:00:00+01:00', '26 Nov 2025 – 25 Nov 2026'],
+  [
+    'a year to the hour',
+    '2025-11-25T14:00:00+01:00',
+    '2026-11-25T14:00:00+01:00',
+    '25 Nov 2025, 14:00 – 25 Nov 2026, 14:00',
+  ],
   ['30 days to the hour', '2026-10-25T14:00:00+01:00', '2026-11-24T14:00:00+01:00', '25 Oct, 14:00 – 24 Nov, 14:00'],
 ])('a window of %s', (_, start, end, shown) => {
   expect(shownSpan(at(start), at(end), ZONE)).toBe(shown);
@@ -250,4 +268,37 @@ test('numbers below each other have as many digits', () => {
   ]);
   expect([digitsBehind(['0.0125', '0.5'], 'ratio'), flat(exact('0.5', 'ratio', 2))]).toEqual([2, '50.00 %']);
   expect([digitsBehind([], null), digitsBehind(['1', '-20'], null)]).toEqual([0, 0]);
+});
+
+test('what samples counts, of one metric and of several', () => {
+  expect(samplesWords({ type: 'simple' }, ['sales'])).toBe('events behind the value');
+  expect(samplesWords({ type: 'derived' })).toBe('events behind the value, of the one metric with the fewest');
+  expect(samplesWords({ type: 'ratio' }, ['sales', 'refunds', 'costs'])).toMatch(/: sales, refunds or costs$/);
+});
+
+const bound = (op: Objective['op'], number: string, upper: string | null = null): Objective => ({
+  op,
+  value: number,
+  upper,
+  where: {},
+  validFrom: null,
+  warnWithin: '0.1',
+});
+
+test('how far a value is from its target, either way', () => {
+  const of = (objectives: Objective[], number: string, favorable: Kpi['favorable'] = null) =>
+    shortfall({ objectives, favorable }, value({ value: number }));
+  expect(of([bound('gte', '100')], '90')).toBeCloseTo(0.1);
+  expect(of([bound('gte', '100')], '120')).toBeCloseTo(-0.2);
+  expect(of([bound('lte', '100')], '120')).toBeCloseTo(0.2);
+  expect(of([bound('between', '100', '200')], '190')).toBeCloseTo(-0.05);
+  expect(of([bound('lte', '0')], '3')).toBe(3);
+  expect([of([], '5', 'up'), of([], '5', 'down'), of([], '5')]).toEqual([-5, 5, null]);
+});
+
+test('bounds matter to the digits of a value that missed them', () => {
+  const kpi = { objectives: [bound('between', '1.5', '2')] };
+  expect(missedBounds(kpi, value({ status: 'warning' }))).toEqual(['1.5', '2']);
+  expect(missedBounds(kpi, value({ status: 'ok' }))).toEqual([]);
+  expect(missedBounds({ objectives: [] }, value({ status: 'critical', target: '7' }))).toEqual(['7']);
 });

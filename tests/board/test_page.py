@@ -111,6 +111,40 @@ DRAWN = (
 )
 
 
+async def test_an_address_that_leads_nowhere_says_so_and_leads_back(shown: Live, browser: Browser) -> None:
+    async with looking(browser, shown.url, errors=True) as page:
+        found = await page.goto("/reports/today")
+        assert found is not None and found.status == 404
+        await expect(page.get_by_role("heading", level=1)).to_have_text("There is nothing here")
+        assert await serious_violations(page) == []
+        await page.goto("/kpi/%zz")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("There is nothing here")
+        await page.goto("/kpi/revenue_per_region")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("There is no KPI “revenue_per_region”")
+        await page.get_by_role("link", name="Revenue by region").click()
+        await expect(page).to_have_url(f"{shown.url}/kpi/revenue_by_region")
+        await page.goto("/kpi/revenue_by_region?dim.region=Mars")
+        await expect(page.get_by_text("No series has region “Mars”.")).to_be_visible()
+        await page.get_by_role("link", name=re.compile("^Show all")).click()
+        await values_have_come(page)
+        await page.goto("/?goal=nothing")
+        await expect(page.get_by_label("Goal")).to_have_value("nothing")
+        await page.get_by_role("button", name="Show all 4 KPIs").click()
+        await expect(page.locator("article")).to_have_count(4)
+        await page.goto("/nowhere")
+        await page.get_by_role("link", name="To the overview").click()
+        await expect(page).to_have_url(f"{shown.url}/")
+
+
+async def test_what_was_found_in_the_catalog_is_told_with_why(shown: Live, browser: Browser) -> None:
+    async with looking(browser, shown.url) as page:
+        await page.goto("/")
+        await page.get_by_text("About the catalog: 1 review due").click()
+        notes = page.locator("details")
+        await expect(notes).to_contain_text("Review due Revenue was last reviewed on 1 Jan 2024")
+        await expect(notes).to_contain_text("Two people who read a name differently argue about numbers")
+
+
 async def test_a_breakdown_is_sorted_and_searched(shown: Live, browser: Browser) -> None:
     async with looking(browser, shown.url) as page:
         await page.goto("/kpi/revenue_by_product")

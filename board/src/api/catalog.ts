@@ -66,6 +66,8 @@ export interface Kpi {
 export interface KpiDetail extends Kpi {
   words: string;
   yaml: string;
+  /** Names of what it is made of. */
+  metrics: string[];
   findings: Finding[];
   place: string | null;
   alerts: Rule[];
@@ -180,6 +182,7 @@ export function readKpiDetail(json: unknown): KpiDetail {
     ...readKpi(json),
     words: members.text('words') ?? '',
     yaml: members.text('yaml') ?? '',
+    metrics: members.list('metrics').flatMap((metric) => new Members(metric).text('name') ?? []),
     findings: members.list('findings').map(readFinding),
     place: file && (line ? `${file}:${line}` : file),
     alerts: members.list('alerts').map(readRule),

@@ -5,6 +5,7 @@ import { Values } from './values.svelte';
 
 const ALERTS_EVERY_MS = 15_000;
 const RETRY_MS = 5_000;
+const FINDINGS_EVERY_MS = 300_000; // the service does not judge more often
 
 /** KPIs that serve one goal. */
 export interface Group {
@@ -53,9 +54,12 @@ class Board {
   start(): () => void {
     void this.load();
     const ends = this.connection.start();
-    const timer = setInterval(() => void this.loadAlerts(), ALERTS_EVERY_MS);
+    const timers = [
+      setInterval(() => void this.loadAlerts(), ALERTS_EVERY_MS),
+      setInterval(() => void this.loadFindings(), FINDINGS_EVERY_MS),
+    ];
     return () => {
-      clearInterval(timer);
+      timers.forEach(clearInterval);
       ends();
     };
   }
@@ -63,15 +67,14 @@ class Board {
   /** The catalog, which a restart of the service may have changed. Tries again when the connection is back. */
   async load(): Promise<void> {
     try {
-      const [catalog, kpis, findings] = await Promise.all([loadCatalog(), loadKpis(), loadFindings()]);
-      [this.catalog, this.kpis, this.findings] = [catalog, kpis, findings];
+      [this.catalog, this.kpis] = await Promise.all([loadCatalog(), loadKpis()]);
       this.failure = null;
       this.locked = false;
       clearTimeout(this.retrying);
     } catch (error) {
       this.failed(error);
     }
-    await this.loadAlerts();
+    await Promise.all([this.loadAlerts(), this.loadFindings()]);
   }
 
   /** Throws ApiError where the token is not accepted. */
@@ -88,6 +91,16 @@ class Board {
       this.alerts = await loadAlerts();
     } catch {
       // The connection tells when the service is gone; the last known alerts stay.
+    }
+  }
+
+  /** Later than the rest: the service may have to read the past of all values first. */
+  private async loadFindings(): Promise<void> {
+    if (this.locked || document.visibilityState === 'hidden') return;
+    try {
+      this.findings = await loadFindings();
+    } catch {
+      // Nobody waits for them; the last known ones stay.
     }
   }
 

@@ -42,7 +42,7 @@ export class Connection {
   private asked = ASKED_MS;
   private readonly parts = new Map<string, Value[]>();
 
-  /** `reconnected` is called when a lost connection is back: what else is on the page may have changed too. */
+  /** `reconnected` is called when a lost connection, or Redis, is back: what else is on the page may have changed too. */
   constructor(values: Values, reconnected: () => void) {
     this.values = values;
     this.reconnected = reconnected;
@@ -138,11 +138,12 @@ export class Connection {
         if (!current()) return;
         this.signs.lastSign = Date.now();
         this.lastBeat = beat.now;
+        const storeIsBack = beat.redis && !this.signs.redis;
         this.signs.redis = beat.redis;
         this.signs.lagMs = beat.lagMs;
         this.lagMs = beat.lagMs;
         clock.set(beat.now);
-        if (!this.signs.beaten && this.signs.failures > 0) this.reconnected();
+        if (storeIsBack || (!this.signs.beaten && this.signs.failures > 0)) this.reconnected();
         this.signs.beaten = true;
         this.signs.failures = 0;
         this.judge();

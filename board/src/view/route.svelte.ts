@@ -1,17 +1,4 @@
-export type Page =
-  | { name: 'overview' }
-  | { name: 'kpi'; kpi: string }
-  | { name: 'alerts' }
-  | { name: 'wall' }
-  | { name: 'unknown'; path: string };
-
-export function pageOf(path: string): Page {
-  if (path === '/') return { name: 'overview' };
-  if (path === '/alerts') return { name: 'alerts' };
-  if (path === '/wall') return { name: 'wall' };
-  const found = /^\/kpi\/([^/]+)$/.exec(path);
-  return found ? { name: 'kpi', kpi: decodeURIComponent(found[1] ?? '') } : { name: 'unknown', path };
-}
+import { pageOf, type Page } from './pages';
 
 /** Where the page is, as the address says. */
 class Route {

@@ -5,6 +5,7 @@
 
 const MINUS = '\u2212';
 const NO_BREAK = '\u00a0';
+const MOST_DIGITS = 12;
 
 /** The number with all its digits and its unit: `1,213,440.55 EUR`, `14.8235 %`. */
 export function exact(value: string, unit: string | null, leastDigits = 0): string {
@@ -28,13 +29,14 @@ function filled(text: string, leastDigits: number): string {
 }
 
 /** The same with the digits that a glance needs: `1,213,441 EUR`, `14.82 %`, `12.35 M EUR`. */
-export function rounded(value: string, unit: string | null): string {
-  return withUnit(roundedNumber(value, unit), unit);
+export function rounded(value: string, unit: string | null, bounds: string[] = []): string {
+  return withUnit(roundedNumber(value, unit, bounds), unit);
 }
 
-/** `rounded` without its unit. */
-export function roundedNumber(value: string, unit: string | null): string {
+/** `rounded` without its unit. With as many more digits as it takes to tell the number from the `bounds` it missed. */
+export function roundedNumber(value: string, unit: string | null, bounds: string[] = []): string {
   const text = unit === 'ratio' ? shifted(plain(value), 2) : plain(value);
+  const others = bounds.map((bound) => (unit === 'ratio' ? shifted(plain(bound), 2) : plain(bound)));
   const size = Math.abs(Number(text));
   for (const [limit, places, letter] of [
     [1e15, 12, 'T'],
@@ -44,7 +46,11 @@ export function roundedNumber(value: string, unit: string | null): string {
   ] as const) {
     if (size >= limit) return grouped(cut(shifted(text, -places), 2)) + NO_BREAK + letter;
   }
-  return grouped(cut(text, unit === 'ratio' ? digitsOfShare(size) : digitsOf(size)));
+  let digits = unit === 'ratio' ? digitsOfShare(size) : digitsOf(size);
+  const hidden = () =>
+    others.some((bound) => Number(bound) !== Number(text) && Number(cut(text, digits)) === Number(cut(bound, digits)));
+  while (digits < MOST_DIGITS && hidden()) digits += 1;
+  return grouped(cut(text, digits));
 }
 
 export function unitWord(unit: string | null): string {

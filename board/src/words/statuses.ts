@@ -1,3 +1,4 @@
+import type { Kpi } from '../api/catalog';
 import type { Status, Value } from '../api/values';
 import { OTHER } from '../api/values';
 
@@ -47,6 +48,20 @@ const REASONS: Record<string, string> = {
   incomplete_history: 'the history is not complete',
 };
 
+/** What to look at where a KPI has no value. */
+export const NO_VALUE_YET = 'No event that it counts has come, or no worker counts by this catalog.';
+
+/** What `samples` counts. */
+export function samplesWords(kpi: Pick<Kpi, 'type'>, metrics: string[] = []): string {
+  if (kpi.type === 'simple') return 'events behind the value';
+  const named = metrics.length > 1 ? `: ${listed(metrics)}` : '';
+  return `events behind the value, of the one metric with the fewest${named}`;
+}
+
+function listed(words: string[]): string {
+  return `${words.slice(0, -1).join(', ')} or ${words.at(-1) ?? ''}`;
+}
+
 /** Why there is no value, or what to know of the one there is. */
 export function reasonOf(value: Value): string | null {
   return value.reason === null ? null : (REASONS[value.reason] ?? value.reason.replaceAll('_', ' '));
@@ -60,6 +75,7 @@ export function seriesTitle(dims: Record<string, string | null>): string {
 
 export function dimensionWord(text: string | null): string {
   if (text === null) return '(none)';
+  if (text.trim() === '') return '(empty)';
   return text === OTHER ? 'all others' : text;
 }
 

@@ -2,6 +2,9 @@ import type { Kpi, Objective } from '../api/catalog';
 import { NULL, type Value } from '../api/values';
 import { rounded, roundedNumber } from './numbers';
 
+/** What values are held to. */
+type Held = Pick<Kpi, 'objectives'>;
+
 /** What an objective asks of a value, as numbers for drawing; null where a side is free. */
 export interface Bounds {
   lower: number | null;
@@ -15,7 +18,7 @@ export interface Bounds {
  * The objective that a series is held to in a window that ends at `end`: of those that apply, the one with the most
  * conditions, then the latest first day, then the last written.
  */
-export function objectiveOf(kpi: Kpi, dims: Record<string, string | null>, end: number): Objective | null {
+export function objectiveOf(kpi: Held, dims: Record<string, string | null>, end: number): Objective | null {
   let held: Objective | null = null;
   for (const objective of kpi.objectives) {
     const applies =
@@ -53,10 +56,39 @@ export function objectiveWords(objective: Objective, unit: string | null): strin
 }
 
 /** What a value aims at, from its objective or else from the target that came with it. */
-export function targetWords(kpi: Kpi, value: Value): string | null {
+export function targetWords(kpi: Held, value: Value): string | null {
   const objective = objectiveOf(kpi, value.dims, value.end);
   if (objective) return objectiveWords(objective, value.unit);
   return value.target === null ? null : rounded(value.target, value.unit);
+}
+
+/** The bounds that a value has missed, as they are written: it must not look as if it had met them. */
+export function missedBounds(kpi: Held, value: Value): string[] {
+  if (value.status === null || value.status === 'ok') return [];
+  const objective = objectiveOf(kpi, value.dims, value.end);
+  const bounds = objective ? [objective.value, objective.upper] : [value.target];
+  return bounds.filter((bound) => bound !== null);
+}
+
+/**
+ * How far a value is from what it is held to, as a share of it: above 0 where it missed that, below where there is room.
+ * Without a target the favorable direction decides; null where nothing does.
+ */
+export function shortfall(kpi: Held & Pick<Kpi, 'favorable'>, value: Value): number | null {
+  if (value.value === null) return null;
+  const number = Number(value.value);
+  const objective = objectiveOf(kpi, value.dims, value.end);
+  if (!objective) return kpi.favorable === 'up' ? -number : kpi.favorable === 'down' ? number : null;
+  const { lower, upper } = boundsOf(objective);
+  const missed = [
+    lower === null ? null : (lower - number) / size(lower),
+    upper === null ? null : (number - upper) / size(upper),
+  ];
+  return Math.max(...missed.filter((one) => one !== null));
+}
+
+function size(bound: number): number {
+  return Math.abs(bound) || 1;
 }
 
 /** The reason for a status with the bounds it names in the value's unit: the engine names shares as shares. */

@@ -69,9 +69,13 @@ export function shownAge(age: number): string {
 
 /** A window [start, end): whole days by their first and last day, within a day by its hours, else from time to time. */
 export function shownSpan(start: number, end: number, zone: string): string {
-  const [first, last] = [shownTime(start, zone, 'day'), shownTime(end - 1, zone, 'day')];
+  const years = end - start > 300 * DAY; // without them a window of a year seems to end before it starts
+  const day = years ? 'day-of-year' : 'day';
+  const [first, last] = [shownTime(start, zone, day), shownTime(end - 1, zone, day)];
   const midnight = (time: number) => shownTime(time, zone, 'clock') === '00:00';
   if (midnight(start) && midnight(end)) return first === last && end - start < 2 * DAY ? first : `${first} – ${last}`;
+  if (years)
+    return `${first}, ${shownTime(start, zone, 'clock')} – ${shownTime(end, zone, day)}, ${shownTime(end, zone, 'clock')}`;
   if (first === last && end - start < 2 * DAY) {
     const until = midnight(end) ? '24:00' : shownTime(end, zone, 'clock');
     return `${first}, ${shownTime(start, zone, 'clock')} – ${until}`;
