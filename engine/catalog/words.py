@@ -71,6 +71,8 @@ def parse_field_type(text: str) -> tuple[FieldType, bool]:
         if scale > precision:
             raise ValueError(f"{bare}: no more digits behind the point ({scale}) than there are in all ({precision})")
         return FieldType("decimal", precision, scale), optional
+    if bare.startswith("decimal(") and not bare.endswith(")"):
+        raise ValueError(f'"{text}" ends at its comma; in braces write it in quotes: "decimal(12,2)"')
     mark = "?" if optional else ""
     name = re.sub(r"\(.*", "", bare).lower()
     instead = _OTHER_NAMES.get(name)
