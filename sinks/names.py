@@ -48,6 +48,21 @@ def alerts_topic(name: str) -> str:
     return f"{name}.alerts"
 
 
+def silences_topic(name: str) -> str:
+    """Silences made by command: key the silence's id, value its JSON object; compacted, one partition."""
+    return f"{name}.silences"
+
+
+def notifications_changelog(name: str) -> str:
+    """What receivers were told, by ``<receiver>|<alert key>``."""
+    return changelog_topic(name, "notifications")
+
+
+def alerts_group(name: str) -> str:
+    """The consumer group of those workers that could deliver: one of them does."""
+    return f"{name}-alerts"
+
+
 def changelog_topic(name: str, table: str) -> str:
     return f"{name}-{table}-changelog"
 
@@ -87,8 +102,13 @@ def redis_series_key(name: str, kpi: str, kind: Literal["current", "history"], d
 
 
 def redis_alerts(name: str) -> str:
-    """Hash: active alerts."""
+    """Hash: the alerts that are pending or firing, by their key in Kafka, with ``muted_by`` and ``silenced_by``."""
     return f"kpi:{name}:alerts"
+
+
+def redis_silences(name: str) -> str:
+    """Hash: the silences made by command that have not ended, by their id."""
+    return f"kpi:{name}:silences"
 
 
 # --- Prometheus ------------------------------------------------------------------------------------------------------
@@ -96,6 +116,9 @@ def redis_alerts(name: str) -> str:
 KPI_VALUE: Final = "streamgauge_kpi_value"
 KPI_TARGET: Final = "streamgauge_kpi_target"
 KPI_STATUS: Final = "streamgauge_kpi_status"
+KPI_PACE: Final = "streamgauge_kpi_pace"
+KPI_EXPECTED: Final = "streamgauge_kpi_expected"
+KPI_FORECAST: Final = "streamgauge_kpi_forecast"
 KPI_SAMPLES: Final = "streamgauge_kpi_samples"
 KPI_REVISION: Final = "streamgauge_kpi_revision"
 KPI_COMPARE_VALUE: Final = "streamgauge_kpi_compare_value"
@@ -104,7 +127,17 @@ KPI_WINDOW_END: Final = "streamgauge_kpi_window_end_timestamp_seconds"
 KPI_WATERMARK: Final = "streamgauge_kpi_watermark_timestamp_seconds"
 KPI_INFO: Final = "streamgauge_kpi_info"
 KPI_LABEL: Final = "kpi"
+CATALOG_LABEL: Final = "catalog"
 STATUS_NUMBERS: Final[dict[str, str]] = {"ok": "0", "warning": "1", "critical": "2"}
+
+RECORDED_SERIES: Final = "kpi:series"
+RECORDED_FIRING: Final = "kpi:firing_value"
+
+
+def recorded(metric: str) -> str:
+    """A KPI's gauge as the generated rules record it, without what tells workers apart: ``kpi:value``."""
+    return f"kpi:{metric.removeprefix('streamgauge_kpi_')}"
+
 
 EventOutcome = Literal["accepted", "duplicate", "late", "invalid"]
 EVENTS: Final = "streamgauge_events_total"
@@ -122,6 +155,12 @@ VALUES: Final = "streamgauge_values_total"
 SINK_WRITES: Final = "streamgauge_sink_writes_total"
 SINK_QUEUE: Final = "streamgauge_sink_queue_rows"
 BUILD_INFO: Final = "streamgauge_build_info"
+
+ALERTS: Final = "streamgauge_alerts"
+NotificationOutcome = Literal["sent", "failed", "dropped"]
+NOTIFICATIONS: Final = "streamgauge_notifications_total"
+NOTIFICATION_QUEUE: Final = "streamgauge_notification_queue"
+NOTIFICATION_SUCCESS: Final = "streamgauge_notification_last_success_timestamp_seconds"
 
 HTTP_REQUESTS: Final = "streamgauge_http_requests_total"
 HTTP_SECONDS: Final = "streamgauge_http_request_seconds"

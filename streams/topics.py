@@ -87,6 +87,8 @@ def needed_topics(catalog: Catalog, present: Mapping[str, int], partitions: int 
         (names.values_topic(catalog.name), merge, {}),
         (names.definitions_topic(catalog.name), 1, INTERNAL),
         (names.alerts_topic(catalog.name), 1, COMPACTED),
+        (names.silences_topic(catalog.name), 1, COMPACTED),
+        (names.notifications_changelog(catalog.name), 1, COMPACTED),
     ):
         needed.setdefault(topic, Needed(topic, count, config))
     return list(needed.values())

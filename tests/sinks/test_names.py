@@ -19,6 +19,9 @@ def test_topics() -> None:
     assert names.values_topic("shop") == "shop.values"
     assert names.definitions_topic("shop") == "shop.definitions"
     assert names.alerts_topic("shop") == "shop.alerts"
+    assert names.silences_topic("shop") == "shop.silences"
+    assert names.notifications_changelog("shop") == "shop-notifications-changelog"
+    assert names.alerts_group("shop") == "shop-alerts"
     assert names.changelog_topic("shop", "orders-blocks") == "shop-orders-blocks-changelog"
     assert names.consumer_group("shop") == "shop"
 
@@ -31,6 +34,7 @@ def test_redis_keys() -> None:
     assert names.redis_series_key("shop", "sales", "history", "-") == "kpi:shop:{sales}:history:-"
     assert names.redis_key("shop", "sales", "updates") == "kpi:shop:{sales}:updates"
     assert names.redis_alerts("shop") == "kpi:shop:alerts"
+    assert names.redis_silences("shop") == "kpi:shop:silences"
 
 
 def test_dashboards() -> None:

@@ -29,6 +29,8 @@ def test_partition_counts_belong_together() -> None:
         "shop.values": 3,
         "shop.definitions": 1,
         "shop.alerts": 1,
+        "shop.silences": 1,
+        "shop-notifications-changelog": 1,
     }
 
 
