@@ -74,7 +74,7 @@ def _objects(path: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
 def _cases(schema: Schema) -> Iterator[Schema]:
     """The forms that a value may have, as the schema's own branches tell them."""
     branches = [branch["then"] for branch in schema.get("allOf", ()) if "then" in branch]
-    branches += [branch for branch in schema.get("anyOf", ()) if "properties" in branch]
+    branches += [branch for branch in schema.get("anyOf", ()) if "properties" in branch or "items" in branch]
     if branches:
         yield from branches
     else:
@@ -89,9 +89,12 @@ def _form(schema: Schema) -> str:
     examples = ", ".join(
         f"`{json.dumps(one) if not isinstance(one, str) else one}`" for one in schema.get("examples", ())
     )
-    kinds = [schema["type"]] if "type" in schema else [one["type"] for one in schema.get("anyOf", ()) if "type" in one]
-    kind = " or ".join(dict.fromkeys({"object": "mapping", "array": "list"}.get(one, one) for one in kinds))
+    kind = " or ".join(dict.fromkeys({"object": "mapping", "array": "list"}.get(one, one) for one in _kinds(schema)))
     return f"{kind}, as {examples}" if examples else kind
+
+
+def _kinds(schema: Schema) -> list[str]:
+    return [schema["type"]] if "type" in schema else [kind for one in schema.get("anyOf", ()) for kind in _kinds(one)]
 
 
 def _default(schema: Schema) -> str:

@@ -18,6 +18,22 @@ Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "satur
 
 MINUTE_US: Final = 60_000_000
 
+# What an annotation may have in braces, besides the KPI's dimensions.
+TEMPLATE_FIELDS: Final = (
+    "value",
+    "target",
+    "bound",
+    "alert",
+    "kpi",
+    "title",
+    "unit",
+    "since",
+    "samples",
+    "owner",
+)
+# What tells alerts apart for Alertmanager, with the KPI's dimensions: labels of people's own have other names.
+IDENTITY_LABELS: Final = ("alertname", "kpi", "severity")
+
 
 @dataclass(frozen=True, slots=True)
 class Threshold:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Final
 
-from engine.catalog.drafts import Draft
+from engine.catalog import building_alerts
+from engine.catalog.drafts import Draft, Rule
 from engine.catalog.kinds import INVALID
 from engine.catalog.model import (
     Calendar,
@@ -126,14 +130,64 @@ def _window(read: Read) -> Window | None:
 
 
 def _objective(read: Read) -> Objective | None:
-    return Objective(**read.values) if read.complete else None
+    """The value of one with a share is that of the KPI's own, which `settled` puts there."""
+    return Objective(**{"value": Decimal(0), **read.values}) if read.complete else None
+
+
+def settled(kpi: Kpi) -> Kpi:
+    """With each share of the KPI's own objective as a value: one for each that the KPI's own has in its time.
+
+    Places stay as they were written; what is added follows them.
+    """
+    if all(objective.share is None for objective in kpi.objectives):
+        return kpi
+    placed: list[Objective] = []
+    added: list[Objective] = []
+    for objective in kpi.objectives:
+        first, *more = _shares(objective, kpi.objectives) if objective.share is not None else [objective]
+        placed.append(first)
+        added += more
+    return replace(kpi, objectives=(*placed, *added))
+
+
+def own(objectives: tuple[Objective, ...]) -> list[Objective]:
+    """The KPI's own objectives, those without ``where``, in the order in which they come to hold."""
+    found = [objective for objective in objectives if not objective.where and objective.share is None]
+    return sorted(found, key=lambda objective: objective.valid_from or "")
+
+
+def _shares(objective: Objective, objectives: tuple[Objective, ...]) -> list[Objective]:
+    """From its own day on, or from the first of the KPI's own on; until another one of the same series holds."""
+    since = objective.valid_from or ""
+    later = [other.valid_from or "" for other in objectives if other.where == objective.where]
+    ends = min((day for day in later if day > since), default="9999")
+    bases = own(objectives)
+    held = max((base.valid_from or "" for base in bases if (base.valid_from or "") <= since), default=since)
+    share = objective.share
+    assert share is not None
+    return [
+        replace(
+            objective,
+            value=share * base.value,
+            upper=None if base.upper is None else share * base.upper,
+            valid_from=max(base.valid_from or "", since) or None,
+        )
+        for base in bases
+        if held <= (base.valid_from or "") < ends
+    ] or [objective]
 
 
 def _review(read: Read | None) -> Review | None:
     return Review(read["every"], read["last"]) if read is not None and read.complete else None
 
 
-def kpi(name: str, read: Read, draft: Draft, alerts: tuple[dict[str, object], ...]) -> Kpi | None:
+def rules(read: Read) -> Iterator[Rule]:
+    """The alerts of a KPI, at the places they were written at."""
+    for one in read.get("alerts", ()):
+        yield Rule(one, building_alerts.alert(one))
+
+
+def kpi(name: str, read: Read, draft: Draft) -> Kpi | None:
     """A KPI whose window cannot be built is none."""
     if not read.complete:
         return None
@@ -155,7 +209,9 @@ def kpi(name: str, read: Read, draft: Draft, alerts: tuple[dict[str, object], ..
         review=_review(read.get("review")),
         # All or none, so that a finding's position is that in the text.
         objectives=() if None in objectives else tuple(objective for objective in objectives if objective is not None),
-        alerts=alerts,
+        alerts=tuple(rule.alert for rule in draft.rules.get(name, ()) if rule.alert is not None),
+        drivers=tuple(read.get("drivers", ())),
+        leads=building_alerts.leads(read.get("leads")),
         lint=lint(read.get("lint")),
         **{key: read[key] for key in (*plain, *more) if key in read.values},
     )

@@ -7,13 +7,22 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from engine.catalog import document
+from engine.catalog.alerting import Alert, Holidays, Silence
 from engine.catalog.document import Node
 from engine.catalog.model import Calendar, FieldType, Goal, Kpi, Metric, Source
 from engine.catalog.problems import Problem
+from engine.catalog.records import Read
 from engine.expressions import ExpressionError, Term, compile_derived
 
 Path = tuple[str | int, ...]
-SUBJECTS: Final = {"goals": "goal", "sources": "source", "metrics": "metric", "kpis": "kpi", "fields": "field"}
+SUBJECTS: Final = {
+    "goals": "goal",
+    "sources": "source",
+    "metrics": "metric",
+    "kpis": "kpi",
+    "silences": "silence",
+    "fields": "field",
+}
 
 
 class Finding(NamedTuple):
@@ -22,6 +31,13 @@ class Finding(NamedTuple):
     path: Path
     message: str
     hint: str = ""
+
+
+class Rule(NamedTuple):
+    """An alert as it was read, and what could be built of it."""
+
+    read: Read
+    alert: Alert | None
 
 
 @dataclass(slots=True)
@@ -34,6 +50,9 @@ class Draft:
     sources: dict[str, Source] = field(default_factory=dict)
     metrics: dict[str, Metric] = field(default_factory=dict)
     kpis: dict[str, Kpi] = field(default_factory=dict)
+    rules: dict[str, tuple[Rule, ...]] = field(default_factory=dict)  # by KPI, each at the place it was written at
+    silences: dict[str, tuple[Read, Silence]] = field(default_factory=dict)
+    holidays: Holidays | None = None
     declared: dict[str, set[str]] = field(default_factory=lambda: {section: set() for section in SUBJECTS})
     unread_sections: set[str] = field(default_factory=set)  # there, but not as a mapping or under a wrong name
     unread_fields: dict[str, set[str]] = field(default_factory=dict)  # by source: declared with a type nobody can read

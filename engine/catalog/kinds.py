@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from engine.catalog import document
 from engine.catalog.document import Node, Scalar
@@ -21,6 +21,8 @@ from engine.catalog.matching import one_of
 from engine.catalog.problems import Problem, Problems
 
 Schema = dict[str, Any]
+
+_PERCENT: Final = r"\s*[-+]?[0-9]{1,20}(\.[0-9]{1,20})?\s*%\s*"
 
 
 class Invalid(Enum):
@@ -287,14 +289,79 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Anything:
-    """Kept as it is, unread."""
+class Flag:
+    """true or false."""
 
-    def read(self, node: Node, place: Place) -> Any:
-        return document.plain(node)
+    def read(self, node: Node, place: Place) -> bool | Invalid:
+        if isinstance(node, Scalar) and node.kind == "boolean":
+            return node.text.lower() == "true"
+        return place.problem(node.line, f"{_shown(node)} is not true or false", "write true, or leave it out")
 
     def schema(self) -> Schema:
-        return {}
+        return {"type": "boolean"}
+
+
+class Figure(NamedTuple):
+    """A number as it was meant: 20% is 0.2, and ``percent``."""
+
+    value: Decimal
+    percent: bool
+
+    def __str__(self) -> str:
+        return _percent(self.value) if self.percent else f"{self.value:f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """A number, or a share with its sign %, either may be below zero. Which of the two is right, a check says."""
+
+    example: str = "100 or 20%"
+
+    def read(self, node: Node, place: Place) -> Figure | Invalid:
+        scalar = _scalar(node, place, f"a number such as {self.example}", "")
+        if scalar is None:
+            return INVALID
+        if scalar.kind == "string" and re.fullmatch(_PERCENT, scalar.text):
+            return Figure(Decimal(scalar.text.strip().removesuffix("%").strip()) / 100, True)
+        read = Amount().read(node, place)
+        return read if isinstance(read, Invalid) else Figure(read, False)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^(?:{_PERCENT})$"}]}
+
+
+@dataclass(frozen=True, slots=True)
+class Above0:
+    """A number above 0, up to and with ``most``."""
+
+    most: Decimal
+
+    def read(self, node: Node, place: Place) -> Decimal | Invalid:
+        read = Amount().read(node, place)
+        if isinstance(read, Invalid) or 0 < read <= self.most:
+            return read
+        return place.problem(node.line, f"{read} is not a number above 0 and at most {self.most}")
+
+    def schema(self) -> Schema:
+        return {"type": "number", "exclusiveMinimum": 0, "maximum": float(self.most)}
+
+
+@dataclass(frozen=True, slots=True)
+class OneOrList:
+    """A single value, or a list of more."""
+
+    one: Kind
+    listed: Kind
+    says: str
+    hint: str
+
+    def read(self, node: Node, place: Place) -> Any:
+        if isinstance(node, document.Mapping):
+            return place.problem(node.line, f"{node.shown} where {self.says} is expected", self.hint)
+        return (self.listed if isinstance(node, document.Sequence) else self.one).read(node, place)
+
+    def schema(self) -> Schema:
+        return {"anyOf": [self.one.schema(), self.listed.schema()]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.catalog import building, checks, document, vocabulary
+from engine.catalog import building, building_alerts, checks, document, vocabulary
 from engine.catalog.drafts import SUBJECTS, Draft, Entry, Finding, Path, Whereabouts, described
 from engine.catalog.kinds import INVALID, Place
 from engine.catalog.model import Catalog
@@ -27,7 +27,7 @@ SECTIONS = tuple(section for section in SUBJECTS if section != "fields")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """``catalog`` is None exactly when there are problems. ``notices`` say what is kept but not yet active.
+    """``catalog`` is None exactly when there are problems. ``notices`` are said of a catalog that is right.
 
     ``structural`` are those problems that a JSON Schema check against `engine.catalog.schema` finds as well.
     """
@@ -72,11 +72,8 @@ class _Load:
             for finding in checks.all_findings(self.draft, self.whereabouts):
                 self._report(finding)
         found = self.problems.in_order()
-        notices = tuple(
-            self.whereabouts.problem(finding) for finding in checks.not_yet_active(self.whereabouts, self.draft)
-        )
         catalog = None if found else self._catalog()
-        return Loaded(catalog, found, notices, tuple(self.problems.structural), self.whereabouts)
+        return Loaded(catalog, found, (), tuple(self.problems.structural), self.whereabouts)
 
     def _report(self, finding: Finding) -> None:
         self.problems.add(self.whereabouts.problem(finding), structural=False)
@@ -143,6 +140,7 @@ class _Load:
         lateness = building.DEFAULT_LATENESS_US
         if defaults is not None:
             lateness = defaults.get("allowed_lateness", lateness)
+            draft.holidays = building_alerts.holidays(defaults.get("holidays"))
         for section, entries in self.sections.items():
             draft.declared[section] = set(entries)
         for name, read in self.sections["goals"].items():
@@ -155,15 +153,15 @@ class _Load:
             if isinstance(read, Read) and (metric := building.metric(name, read)) is not None:
                 draft.metrics[name] = metric
         for name, read in self.sections["kpis"].items():
-            if isinstance(read, Read) and (kpi := building.kpi(name, read, draft, self._alerts(name))) is not None:
-                draft.kpis[name] = kpi
-
-    def _alerts(self, kpi: str) -> tuple[dict[str, object], ...]:
-        node = self.whereabouts.find(("kpis", kpi, "alerts"))[2]
-        if not isinstance(node, document.Sequence):
-            return ()
-        kept = (document.plain(item) for item in node.items)
-        return tuple(alert for alert in kept if isinstance(alert, dict))
+            if isinstance(read, Read):
+                draft.rules[name] = tuple(building.rules(read))
+                if (kpi := building.kpi(name, read, draft)) is not None:
+                    draft.kpis[name] = kpi
+        for name, read in self.sections["silences"].items():
+            if not isinstance(read, Read):
+                continue
+            if (silence := building_alerts.silence(name, read, draft.calendar.timezone)) is not None:
+                draft.silences[name] = read, silence
 
     def _catalog(self) -> Catalog:
         draft = self.draft
@@ -174,7 +172,9 @@ class _Load:
             draft.goals,
             draft.sources,
             draft.metrics,
-            draft.kpis,
+            {name: building.settled(kpi) for name, kpi in draft.kpis.items()},
             text,
             building.lint(self.top.get("lint")),
+            tuple(silence for _, silence in draft.silences.values()),
+            draft.holidays,
         )

@@ -86,7 +86,11 @@ class Record:
         if self.one_of and len(given) != 1:
             complete = False
             if given or not meant:
-                message = f"{' and '.join(given)} together" if given else f"a {self.what} that says nothing"
+                message = (
+                    f"{' and '.join(given)} together"
+                    if given
+                    else f"{_article(self.what)} {self.what} that says nothing"
+                )
                 place.problem(node.line, message, f"write one of {', '.join(self.one_of)}")
         return Read(values, frozenset(node.entries), complete)
 
@@ -126,6 +130,10 @@ class Record:
         if self.one_of:
             schema["oneOf"] = [{"required": [name]} for name in self.one_of]
         return schema | ({"required": required} if required else {})
+
+
+def _article(what: str) -> str:
+    return "an" if what[:1] in "aeio" else "a"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Mapping
+from datetime import datetime, time
 from typing import Final
 
 from engine.catalog.matching import close_to
@@ -31,6 +34,8 @@ KINDS: Final[tuple[FieldKind, ...]] = ("string", "integer", "number", "boolean",
 DURATION: Final = "[0-9]+[smhdw]"
 EXPIRY: Final = "[0-9]+[smhdwy]"
 OFFSET: Final = "[0-9]+[smhdw]|[0-9]+ (second|minute|hour|day|week|month|quarter|year)s?"
+CLOCK: Final = "([01][0-9]|2[0-3]):[0-5][0-9]"
+MOMENT: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2})?"
 FIELD_TYPE: Final = r"(string|integer|number|boolean|timestamp|decimal\(\s*[0-9]+\s*,\s*[0-9]+\s*\))\s*\??"
 
 _DECIMAL: Final = re.compile(r"decimal\(\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*\)")
@@ -109,3 +114,51 @@ def parse_exact(text: str) -> int:
         hours = length // 3_600_000_000
         raise ValueError(f"{text} has no exact length here, local days have 23 to 25 hours; write {hours}h")
     return length
+
+
+def parse_clock(text: str) -> time:
+    """A time of day, as 22:00. Raises ValueError."""
+    if not re.fullmatch(CLOCK, text):
+        midnight = '"00:00"' if text in ("24:00", "24") else '"22:00"'
+        raise ValueError(f'"{text}" is not a time of day; write it as {midnight}')
+    return time.fromisoformat(text)
+
+
+def parse_moment(text: str) -> datetime:
+    """A local time without its zone: a day (its first moment), or a day and a time of day. Raises ValueError."""
+    if not re.fullmatch(MOMENT, text):
+        local = re.fullmatch(f"({MOMENT})(:[0-9.]+)?(Z|[-+][0-9:]+)", text)
+        if local is not None:
+            raise ValueError(f"{text} has a zone of its own; write it as {local[1]}, local to timezone")
+        raise ValueError(f'"{text}" is not a day or a time; write it as 2026-12-24 or 2026-12-24T18:00')
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"there is no time {text}; write it as 2026-12-24 or 2026-12-24T18:00") from None
+
+
+def parse_start(text: str) -> time | datetime:
+    """What a silence begins with: a time of day where it comes again, or a moment. Raises ValueError."""
+    if re.fullmatch(CLOCK, text) or re.fullmatch("[0-9:]{2,5}", text):
+        return parse_clock(text)
+    return parse_moment(text)
+
+
+def parse_country(text: str) -> str:
+    """A country whose public holidays are known, by its ISO 3166 code. Raises ValueError."""
+    known = countries()
+    if text in known:
+        return text
+    hint = "write the two letters of ISO 3166, as NL or DE"
+    if text.upper() in known:
+        hint = f'did you mean "{text.upper()}"?'
+    raise ValueError(f'the holidays of "{text}" are not known; {hint}')
+
+
+@functools.cache
+def countries() -> Mapping[str, tuple[str, ...]]:
+    """The countries whose public holidays are known, each with the parts of it that have more."""
+    import holidays  # takes a tenth of a second, and few catalogs have any
+
+    known = holidays.list_supported_countries(include_aliases=False)
+    return {country: tuple(parts) for country, parts in known.items()}

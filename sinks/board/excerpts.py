@@ -33,6 +33,12 @@ class Excerpts:
         parts += ["kpis:", self._entry(entry, kpi)]
         return Excerpt("\n".join(parts) + "\n", entry.file, entry.line)
 
+    def alerts(self, kpi: str) -> object:
+        """Its alert rules as JSON, with the keys that were written. Raises KeyError for a KPI that is not there."""
+        node = self._entries["kpis", kpi].node
+        rules = node.entries.get("alerts") if isinstance(node, document.Mapping) else None
+        return [] if rules is None else document.plain(rules)
+
     def _entry(self, entry: Entry, name: str) -> str:
         lines = self._lines[entry.file][entry.line - 1 :]
         key = lines[0].lstrip()

@@ -85,7 +85,7 @@ class CatalogFacts:
             "words": in_words(kpi, self.catalog),
             "yaml": excerpt.yaml,
             "metrics": [_metric(self.catalog.metrics[metric]) for metric in metrics],
-            "alerts": kpi.alerts,
+            "alerts": self._excerpts.alerts(name),
             "active_alerts": active,
             "findings": [_finding(advice) for advice in verdict.advice if _about(advice, name)],
             "file": excerpt.file,

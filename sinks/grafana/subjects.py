@@ -97,12 +97,7 @@ class Subject:
 
     def runbooks(self) -> list[tuple[str, str]]:
         """(alert, address) of each alert that says what to do about it."""
-        found = []
-        for alert in self.plan.kpi.alerts:
-            address = str(alert.get("runbook_url") or "")
-            if address.startswith(("https://", "http://")):
-                found.append((str(alert["alert"]), address))
-        return found
+        return [(alert.name, alert.runbook_url) for alert in self.plan.kpi.alerts if alert.runbook_url is not None]
 
     def detail_link(self) -> DashboardLink:
         return link("Detail", f"/d/{self.uid}?{_KEPT}")

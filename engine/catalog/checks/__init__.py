@@ -26,15 +26,3 @@ def rules() -> tuple[Check, ...]:
 def all_findings(draft: Draft, whereabouts: Whereabouts) -> Iterator[Finding]:
     for rule in rules():
         yield from rule(draft, whereabouts)
-
-
-def not_yet_active(whereabouts: Whereabouts, draft: Draft) -> Iterator[Finding]:
-    """What is checked and kept, and waits for a later version."""
-    for name, kpi in draft.kpis.items():
-        if kpi.alerts:
-            yield Finding(("kpis", name, "alerts"), "alerts are checked and kept, but not yet active")
-        for number, objective in enumerate(kpi.objectives):
-            if objective.pacing is not None:
-                yield Finding(
-                    ("kpis", name, "objectives", number, "pacing"), "pacing is checked and kept, but not yet active"
-                )

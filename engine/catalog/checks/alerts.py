@@ -40,8 +40,6 @@ def _condition(kpi: Kpi, when: document.Mapping, path: Path) -> Iterator[Finding
         yield Finding(
             (*path, "pace_below"), "no objective has a pacing", "write pacing: linear or seasonal on an objective"
         )
-    if "burn_rate" in when.entries:
-        yield Finding((*path, "burn_rate"), "burn_rate needs a KPI of type slo", "slo is not available in this version")
 
 
 def _number(when: document.Mapping, key: str) -> Decimal | None:

@@ -1,7 +1,8 @@
 """Every key of catalog version 1, with what it takes and what it means: loader and JSON Schema are made from this.
 
 The words are those of MetricFlow (agg, expr, filter, numerator, grain_to_date, offset_window), Flink (tumble, hop,
-cumulate, size, slide, step, watermark), OpenSLO (objectives, op) and Prometheus (alert, for, keep_firing_for).
+cumulate, size, slide, step, watermark), OpenSLO (objectives, op), Prometheus (alert, for, keep_firing_for) and Datadog
+(recover).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from engine.catalog.vocabulary.kpis import MAX_DIMENSIONS, kpi
 from engine.catalog.vocabulary.linting import linting
 from engine.catalog.vocabulary.metrics import metric
 from engine.catalog.vocabulary.recurring import NAME, NAME_SAYS, exact_or_zero, text, zone
+from engine.catalog.vocabulary.silences import holidays, silence
 from engine.catalog.vocabulary.sources import source
 from engine.catalog.words import MONTHS, WEEKDAYS
 
@@ -37,6 +39,11 @@ defaults: Final = Record(
         ),
         "allowed_lateness": Key(
             exact_or_zero, "How far behind its partition's watermark an event may be and still count.", default="24h"
+        ),
+        "holidays": Key(
+            holidays,
+            "Public holidays, for seasonal pacing and for silences: a country, or a part of one.",
+            examples=("NL", {"country": "DE", "subdivision": "BY"}),
         ),
     },
     "What holds for all sources and KPIs that say nothing else.",
@@ -76,6 +83,7 @@ catalog: Final = Record(
         "sources": Key(_named(source, "source"), "Where events come from."),
         "metrics": Key(_named(metric, "metric"), "What is measured."),
         "kpis": Key(_named(kpi, "kpi"), "What is published."),
+        "silences": Key(_named(silence, "silence"), "When nobody is told of alerts."),
         "lint": replace(linting, description="What `streamgauge lint` is not to say of the catalog as a whole."),
     },
     "A Streamgauge catalog, or one file of it: in a folder of files, name, defaults and lint stand in one of them.",

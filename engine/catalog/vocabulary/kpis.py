@@ -69,7 +69,20 @@ _common: Final[Mapping[str, Key]] = {
     ),
     "alerts": Key(
         ListOf(alert, "alerts", example="write it as [{alert: Name, when: {below: 100}}]"),
-        "Who is told when (checked and kept; not yet active).",
+        "What people are told of, and when.",
+    ),
+    "drivers": Key(
+        ListOf(name, "KPIs", example="write it as [visits, orders]"), "KPIs whose values explain this one's."
+    ),
+    "leads": Key(
+        Record(
+            "foretold KPI",
+            {
+                "kpi": Key(name, "The lagging KPI that it foretells.", required=True),
+                "by": Key(duration, "How long before.", required=True, examples=("14d",)),
+            },
+        ),
+        "Of a leading KPI: what it foretells.",
     ),
     "labels": Key(MapOf(Name(), "label", LABEL, "a label name", subjects=False), "Labels for people's own use."),
     "max_series": Key(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
-from engine.catalog.kinds import Choice, Parsed, Text
+from engine.catalog.kinds import Choice, MapOf, Name, Parsed, Text
 from engine.catalog.model import Grain
 from engine.catalog.records import Key
 from engine.catalog.words import DURATION, EXPIRY, OFFSET, parse_exact, parse_positive, parse_zone
@@ -23,6 +23,8 @@ exact_or_zero: Final = Parsed(parse_exact, r"[0-9]+[smh]", "an exact duration", 
 offset: Final = Parsed(parse_offset, OFFSET, "an offset", "write it as 30d, 1 month or 1 year")
 expiry: Final = Parsed(parse_expiry, EXPIRY, "a duration", "write it as 90d or 3y")
 zone: Final = Parsed(parse_zone, r"[A-Za-z0-9_+\-/]{1,64}", "a time zone", "write an IANA name, as Europe/Amsterdam")
+address: Final = Text(r"https?://\S+", "an address", "write it as https://...")
+where: Final = MapOf(Name(), "dimension", LABEL, "a dimension", subjects=False)
 grain: Final = Choice(get_args(Grain), "grains")
 
 

@@ -226,7 +226,7 @@ def test_links_lead_from_the_overview_to_the_detail_to_the_board(made: Made) -> 
             assert "placement" not in link  # it would be hidden in a menu
 
 
-def test_runbooks_are_linked_where_they_are_addresses() -> None:
+def test_runbooks_are_linked_where_there_are_any() -> None:
     dashboard = json.loads(dashboards(catalog(EVERY_KIND))["sg-kpi-every-kind-revenue_by_all.json"])
     links = {link["title"]: link["url"] for link in dashboard["links"] if "Runbook" in link["title"]}
     assert links == {"Runbook: TooLow": "https://example.org/runbooks/low?a=1"}
