@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -29,6 +30,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_due: asyncio.TimerHandle | None = None
         self._rest_due: asyncio.TimerHandle | None = None
+        self._closing = False  # when the rest of the request has come
         self._untaken = 0
         self._taken_due: asyncio.TimerHandle | None = None
 
@@ -58,22 +60,39 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = False
         self._head_came()
         super().on_headers_complete()
+        self.cycle.transport = _Answering(self.transport, self.close)  # type: ignore[assignment]
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._in_head = True
         self._head_bytes = 0
-        if self._rest_due is not None:
+        if self._closing:
+            self.transport.close()
+        elif self._rest_due is not None:
             self._rest_came()
             self._expect_head()
 
-    def on_response_complete(self) -> None:
-        """What was answered before all of it came is read to its end, and dropped.
+    # --- what comes behind an answer ---
 
-        To close at once would reset the connection, and so take the answer from clients that send before they read.
+    def close(self) -> None:
+        """Close once the request has come to its end: what is not read resets the connection, and a client that sends
+        all before it reads loses the answer by that.
         """
+        if self._in_head or self.transport.is_closing():
+            self.transport.close()
+        elif not self._closing:
+            self._closing = True
+            self.transport.write_eof()
+            self._expect_rest()
+
+    def on_response_complete(self) -> None:
         super().on_response_complete()
         if not self._in_head and not self.transport.is_closing():
+            self._expect_rest()
+
+    def _expect_rest(self) -> None:
+        if self._rest_due is None:
+            self.flow.resume_reading()
             self._rest_due = self.loop.call_later(self.rest_seconds, self.transport.close)
 
     def _rest_came(self) -> None:
@@ -100,7 +119,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _refuse(self, problem: ProblemError) -> None:
         """Answer and close, unless another answer is on its way."""
-        if not self._asked or self.cycle.response_complete:
+        if not self._closing and (not self._asked or self.cycle.response_complete):
             _log.info("%s - %d: %s", self.client[0] if self.client else "-", problem.status, problem.detail)
             body = problem.document(None)
             head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
@@ -131,3 +150,12 @@ class BoundedHttp(HttpToolsProtocol):
         if self._taken_due is not None:
             self._taken_due.cancel()
             self._taken_due = None
+
+
+class _Answering:
+    """The transport as an answer has it, which does not close it itself."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close

@@ -149,7 +149,7 @@ class _Body:
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
-                raise HTTPException(413, _at_most(self._most))
+                raise HTTPException(413, _at_most(self._most), _CLOSE)
         return message
 
 
@@ -160,8 +160,7 @@ def _too_large(headers: Headers, bounds: Bounds) -> ProblemError | None:
     length = headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and int(length[:20]) <= bounds.body_bytes:
         return None
-    # Who waits for 100 sends no body now; the body of everybody else is dropped as it comes.
-    return ProblemError(413, _at_most(bounds.body_bytes), headers=_CLOSE if "expect" in headers else {})
+    return ProblemError(413, _at_most(bounds.body_bytes), headers=_CLOSE)
 
 
 def _at_most(size: int) -> str:

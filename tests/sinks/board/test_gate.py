@@ -136,7 +136,9 @@ async def test_a_body_is_bounded_whether_it_says_its_size_or_not(address: RedisA
             assert (refused.status_code, refused.json()["detail"]) == (413, "a body has at most 1,000 bytes here")
 
 
-@pytest.mark.parametrize("head", ["Content-Length: 9000000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    "head", ["Content-Length: 9000000", "Content-Length: 9000000\r\nConnection: close", "Transfer-Encoding: chunked"]
+)
 async def test_who_sends_all_before_it_reads_is_told_that_it_was_too_much(served: Served, head: str) -> None:
     host, port = served.client.base_url.host, served.client.base_url.port
     reader, writer = await asyncio.open_connection(host, port)
@@ -148,28 +150,41 @@ async def test_who_sends_all_before_it_reads_is_told_that_it_was_too_much(served
         async with asyncio.timeout(20):
             writer.write(request.encode() + body)
             await writer.drain()
-            writer.write(f"GET /livez HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            answers = await reader.read()
+            answer = await reader.read()
     finally:
         writer.close()
-    assert answers.startswith(b"HTTP/1.1 413 ")
-    assert answers.endswith(b"ok\n")
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"a body has at most" in answer
 
 
+@pytest.mark.parametrize(("size", "status"), [(60_000, b"405"), (9_000_000, b"413")])  # the latter closes
 async def test_what_comes_behind_an_answer_is_not_read_for_ever(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+    served: Served, monkeypatch: pytest.MonkeyPatch, size: int, status: bytes
 ) -> None:
     monkeypatch.setattr(BoundedHttp, "rest_seconds", 0.2)
-    head = b"POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n\r\n"
-    assert (await raw(served, head + b"half")).startswith(b"HTTP/1.1 413 ")
+    head = f"POST /api/v1/kpis HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n"
+    reader, writer = await asyncio.open_connection(served.client.base_url.host, served.client.base_url.port)
+    try:
+        async with asyncio.timeout(20):
+            writer.write(head.encode() + b"half")
+            assert (await reader.read()).startswith(b"HTTP/1.1 " + status)
+            with pytest.raises(ConnectionError):  # nobody listens any more
+                while True:
+                    writer.write(b"more")
+                    await writer.drain()
+                    await asyncio.sleep(0.05)
+    finally:
+        writer.close()
 
 
-async def test_a_connection_that_says_nothing_behind_such_an_answer_is_closed(
+async def test_a_connection_is_kept_when_the_rest_of_a_refused_request_came(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    head = b"POST /api/v1/kpis HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n"
+    answers = await raw(served, head, then=b"rest" + b"GET /livez HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    assert answers.startswith(b"HTTP/1.1 405 ") and answers.endswith(b"ok\n")
     monkeypatch.setattr(BoundedHttp, "head_seconds", 0.2)
-    head = b"POST /api/v1/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 70000\r\n\r\n"
-    assert (await raw(served, head, then=b"x" * 70_000)).startswith(b"HTTP/1.1 413 ")
+    assert (await raw(served, head, then=b"rest")).startswith(b"HTTP/1.1 405 ")  # and closed, as nothing more comes
 
 
 async def test_a_request_is_bounded_in_time(address: RedisAddress, redis: Redis) -> None:
