@@ -227,9 +227,10 @@ class _Picker:
         return keys
 
     def _raw(self, value: bytes) -> msgspec.Raw | None:
-        found: Any = self._decoder.decode(value)
+        picked: Any = self._decoder.decode(value)
         for _ in range(self._depth):
-            found = found.value if found is not None else None
+            picked = picked.value if picked is not None else None
+        found: msgspec.Raw | None = picked
         return found
 
 
