@@ -12,8 +12,6 @@ import re
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +32,7 @@ from streamgauge.services import free_port
 from streams.topics import ensure_topics
 from tests.npm import installed, node
 from tests.streams.reading import read_all
+from tests.system.processes import Process, running, serving
 
 pytestmark = pytest.mark.system
 ROOT = Path(__file__).parent.parent.parent
@@ -48,15 +47,14 @@ class Running:
 
     catalog: Catalog
     kafka: str
-    url: str
-    worker: str
-    folder: Path
+    worker: Process
+    server: Process
 
     @property
     def environment(self) -> dict[str, str]:
         """For what somebody runs beside them: the command on the path, and where everything is."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "STREAMGAUGE_BROKERS": self.kafka, "STREAMGAUGE_URL": self.url}
+        return {**os.environ, "PATH": path, "STREAMGAUGE_BROKERS": self.kafka, "STREAMGAUGE_URL": self.server.url}
 
     def run(self, *command: str | Path, cwd: Path | None = None) -> str:
         ended = subprocess.run(
@@ -67,15 +65,14 @@ class Running:
 
     def post(self, source: str, payload: bytes) -> httpx.Response:
         return httpx.post(
-            f"{self.url}/api/v1/events/{source}",
+            f"{self.server.url}/api/v1/events/{source}",
             content=payload,
             headers={"Content-Type": "application/json"},
             timeout=30,
         )
 
     def counted(self, source: str, outcome: str) -> int:
-        with urllib.request.urlopen(f"{self.worker}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
+        _, text = self.worker.get("/metrics")
         found = re.search(rf'streamgauge_events_total{{outcome="{outcome}",source="{source}"}} (\S+)', text)
         return int(float(found[1])) if found else 0
 
@@ -100,7 +97,7 @@ class Running:
         deadline = time.monotonic() + 60
         while not met():
             if time.monotonic() > deadline:
-                logs = "\n".join(path.read_text()[-2000:] for path in sorted(self.folder.glob("*.log")))
+                logs = "\n".join(process.log.read_text()[-2000:] for process in (self.server, self.worker))
                 raise AssertionError(f"{told()}\n{logs}")
             time.sleep(0.2)
 
@@ -120,46 +117,25 @@ def _age(value: dict[str, Any]) -> tuple[datetime, int, int]:
 
 
 @contextmanager
-def running(path: Path, kafka: str, valkey: str, folder: Path) -> Iterator[Running]:
+def counting(path: Path, kafka: str, valkey: str, folder: Path) -> Iterator[Running]:
+    """A worker and a server of a catalog, once both are ready."""
     catalog = read_catalog(path).catalog
     assert catalog is not None
     asyncio.run(ensure_topics(catalog, kafka, partitions=PARTITIONS, replication=1))
     redis = f"{valkey.rpartition('/')[0]}/9"
-    ports = {"worker": free_port(0), "serve": free_port(0)}
-    common = [str(path), "--brokers", kafka, "--redis", redis]
-    commands = {
-        "worker": ["worker", *common, "--data-dir", str(folder), "--port", str(ports["worker"])],
-        "serve": ["serve", *common, "--port", str(ports["serve"])],
-    }
-    processes = []
-    try:
-        for name, arguments in commands.items():
-            with (folder / f"{name}.log").open("wb") as log:
-                command = [sys.executable, "-m", "streamgauge", *arguments]
-                processes.append(subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT))
-        urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-        found = Running(catalog, kafka, urls["serve"], urls["worker"], folder)
-        for url in urls.values():
-            found.until(lambda url=url: _ready(url), lambda url=url: f"{url} is not ready")
-        yield found
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(30)
-
-
-def _ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=5):
-            return True
-    except (urllib.error.HTTPError, OSError):
-        return False
+    common = (path, "--brokers", kafka, "--redis", redis)
+    with (
+        running(folder, "worker", *common, "--data-dir", folder, port=free_port(0)) as worker,
+        serving(folder, path, kafka, redis) as server,
+    ):
+        asyncio.run(worker.ready())
+        asyncio.run(server.ready())
+        yield Running(catalog, kafka, worker, server)
 
 
 @pytest.fixture(scope="module")
 def shop(kafka: str, valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running(EXAMPLES / "shop.yaml", kafka, valkey, tmp_path_factory.mktemp("shop")) as found:
+    with counting(EXAMPLES / "shop.yaml", kafka, valkey, tmp_path_factory.mktemp("shop")) as found:
         yield found
 
 
@@ -207,7 +183,7 @@ def test_csv_by_cron(shop: Running, tmp_path: Path) -> None:
 
 def test_changes_of_a_database(kafka: str, valkey: str, tmp_path: Path) -> None:
     folder = EXAMPLES / "debezium"
-    with running(folder / "orders.yaml", kafka, valkey, tmp_path) as changes:
+    with counting(folder / "orders.yaml", kafka, valkey, tmp_path) as changes:
         command = (sys.executable, "-m", "streamgauge", "send", folder / "orders.yaml", "order_changes")
         changes.run(*command, folder / "changes.jsonl")
         changes.until_value("ordered_today|-", "139.95", 2)
@@ -224,7 +200,7 @@ def test_webhooks(kafka: str, valkey: str, tmp_path: Path) -> None:
     }
     created = json.loads(payloads["ticket"])
     created |= {"type": "zen:event-type:ticket.created", "id": "5d0c9f5e", "time": "2025-03-20T09:58:01Z"}
-    with running(WEBHOOKS, kafka, valkey, tmp_path) as webhooks:
+    with counting(WEBHOOKS, kafka, valkey, tmp_path) as webhooks:
         for source, payload in (
             ("shop_orders", payloads["shop_order"]),
             ("shop_orders", payloads["shop_order"]),
