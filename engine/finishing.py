@@ -16,11 +16,12 @@ import polars as pl
 from engine.event_time.zones import Times
 from engine.keyed_rows import Indexes
 from engine.labels import Labels
+from engine.pace.judging import Weeks, with_pace
 from engine.plan import KpiPlan
 from engine.series import Directory, Hashes
 from engine.states import state_texts
 from engine.targets import with_targets
-from engine.values import ValueRows
+from engine.values import PACE_COLUMNS, ValueRows
 
 _MANY: Final = 5_000  # rows of a KPI that are better left alone
 _INCOMPLETE: Final = "incomplete_history"
@@ -70,6 +71,7 @@ class Unfinished:
     rows: Evaluated
     states: Indexes
     revisions: Times
+    weeks: Weeks | None = None  # behind the grains of a KPI with pacing
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -82,7 +84,10 @@ def finished(values: Sequence[Unfinished], labels: Labels) -> list[ValueRows]:
         frame = _frame(together, labels)
         bounds = np.cumsum([0, *map(len, together)]).tolist()
         for (first, last), one in zip(pairwise(bounds), together, strict=True):
-            found[one.plan.kpi.name] = ValueRows(one.plan.facts, with_targets(frame[first:last], one.plan.kpi))
+            judged = with_targets(frame[first:last], one.plan.kpi)
+            if one.weeks is not None:
+                judged = with_pace(judged, one.plan.kpi, one.plan.windows.calendar, one.weeks)
+            found[one.plan.kpi.name] = ValueRows(one.plan.facts, judged)
     return [found[one.plan.kpi.name] for one in values]
 
 
@@ -99,6 +104,7 @@ def _together(values: Sequence[Unfinished]) -> Iterator[list[Unfinished]]:
 def _frame(values: Sequence[Unfinished], labels: Labels) -> pl.DataFrame:
     rows = Evaluated.concat([one.rows for one in values])
     none = pl.Series([None], dtype=pl.String).new_from_index(0, len(rows))
+    empty = {pl.String(): none, pl.Float64(): none.cast(pl.Float64)}
 
     def of_each(numbers: Sequence[int]) -> Times:
         return np.repeat(np.array(numbers, dtype=np.int64), [len(one) for one in values])
@@ -119,6 +125,7 @@ def _frame(values: Sequence[Unfinished], labels: Labels) -> pl.DataFrame:
             *(none.alias(name) for name in ("target", "status", "status_reason")),
             rows.compared.alias("compare_value"),
             _change(rows).alias("compare_change"),
+            *(empty[kind].alias(name) for name, kind in PACE_COLUMNS.items()),
             pl.Series("final_after", rows.end_us + of_each([one.lateness_us for one in values])),
         ]
     )

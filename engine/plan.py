@@ -16,10 +16,13 @@ import polars as pl
 import xxhash
 
 from engine.aggregations import Aggregation, aggregation_for
+from engine.catalog.alerting import Holidays
 from engine.catalog.model import Catalog, Field, FieldType, Kpi, Metric, Offset, Source
-from engine.event_time.durations import nominal_us
+from engine.event_time.durations import DAY_US, nominal_us
 from engine.event_time.windows import Windows, windows_for
 from engine.expressions import Derived, compile_derived, compile_expression
+from engine.pace.judging import is_paced
+from engine.pace.profiles import HISTORY_DAYS
 from engine.values import KpiFacts
 
 # A bucket holds about this many series at the cap: 64 buckets for 100,000 series (protocol rule 13).
@@ -131,6 +134,8 @@ class KpiPlan:
     terms: tuple[Term, ...]  # simple: one; ratio: numerator, denominator; derived: in order of appearance
     derived: Derived | None
     parts: tuple[tuple[str, Offset | None], ...]  # the (view id, offset) pairs that are merged, in a fixed order
+    settled_us: int = 0  # what is so far behind the watermark, or what is published before it, can change no more
+    holidays: Holidays | None = None
 
     @property
     def sources(self) -> frozenset[str]:
@@ -219,6 +224,10 @@ class _Planner:
     def _sources_of(self, kpi: Kpi) -> list[Source]:
         return [self.catalog.sources[self.catalog.metrics[name].source] for name, _ in _metrics_of(kpi)]
 
+    def settled_us(self, kpi: Kpi) -> int:
+        """How far behind the publish time of a KPI no event counts any more."""
+        return max(source.allowed_lateness_us + source.watermark.delay_us for source in self._sources_of(kpi))
+
     def dimensions(self, kpi: Kpi, source: Source) -> DimensionSet:
         kinds = tuple(source.fields[name].type.kind for name in kpi.group_by)
         return DimensionSet(kpi.group_by, kinds, self.caps[kpi.group_by])
@@ -234,6 +243,8 @@ class _Planner:
         column = _column(metric, source, kpi.where)
         draft.columns.setdefault(column.id, column)
         reach = windows.max_length_us + longest_us(offset) + longest_us(kpi.compare) + windows.max_step_us
+        if is_paced(kpi):
+            reach += (HISTORY_DAYS + 2) * DAY_US + self.settled_us(kpi)
         draft.retain_us = max(draft.retain_us, reach)
         return draft, draft.columns[column.id], offset
 
@@ -315,6 +326,8 @@ def plan_catalog(catalog: Catalog, sequence: int = 0) -> Plan:
                 terms,
                 derived,
                 tuple(sorted({(term.view.id, term.offset) for term in terms}, key=str)),
+                planner.settled_us(kpi),
+                catalog.holidays,
             )
         )
     return Plan(catalog, tuple(views.values()), tuple(kpis))

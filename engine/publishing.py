@@ -15,6 +15,7 @@ from engine.finishing import Evaluated, Unfinished
 from engine.keyed_rows import Indexes, Keys
 from engine.kpis import Gathered, KpiEvaluator
 from engine.others import OtherSeries, forwarded
+from engine.pace.histories import PaceHistory
 from engine.plan import KpiPlan
 from engine.records import SENT, Sent, encode, record_key
 from engine.series import OTHER, Directory
@@ -59,9 +60,11 @@ class KpiPublisher:
     _turn: _Turn | None = None
     _said_us: int = NEVER  # window end up to which its shares were said to be sent
     _folded: int = 0
+    _pace: PaceHistory | None = None
 
     def __post_init__(self) -> None:
         self.revisions = WindowRevisions(self.partition, self.id)
+        self._pace = PaceHistory.of(self.plan, self.evaluator.stores)
 
     @property
     def id(self) -> str:
@@ -118,7 +121,10 @@ class KpiPublisher:
             return None
         together = Evaluated.concat(rows)
         counted = self.revisions.count(together.end_us, together.h, np.concatenate(states), out.revisions)
-        return Unfinished(self.plan, self.directory, self.lateness_us, turn.watermark, turn.since, together, *counted)
+        weeks = None if self._pace is None else self._pace.weeks(np.unique(together.start_us).tolist(), turn.since)
+        return Unfinished(
+            self.plan, self.directory, self.lateness_us, turn.watermark, turn.since, together, *counted, weeks
+        )
 
     # -- rows ----------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Which objective a value is held to, and how it stands against it.
 
 The law: a value meets its objective (``ok``), misses it by at most ``warn_within`` of it (``warning``), or by more
-(``critical``). A value of a calendar grain that is not over yet has no status, and neither has a missing value.
+(``critical``). A value of a calendar grain that is not over yet has no status here (with pacing it gets one from
+`engine.pace`), and a missing value never has one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from engine.catalog.model import Calendar, Cumulate, Kpi, Objective, Tumble
 from engine.event_time import NEVER
 from engine.event_time.calendars import LocalCalendar
 from engine.event_time.zones import Times
+from engine.keyed_rows import Indexes, Mask
 from engine.values import FEW, NULL
 
 Status = Literal["ok", "warning", "critical"]
@@ -34,33 +36,43 @@ def with_targets(frame: pl.DataFrame, kpi: Kpi) -> pl.DataFrame:
     then the last written. An objective is valid for windows that reach into its first local day. ``target`` of
     ``between`` is the nearer bound.
     """
-    held = sorted(
-        enumerate(kpi.objectives), key=lambda entry: (len(entry[1].where), entry[1].valid_from or "", entry[0])
-    )
-    bounds = [_Bounds.of(objective) for _, objective in held]
+    ranked = by_rank(kpi)
+    bounds = [Bounds.of(objective) for objective in ranked]
     judged = frame
     if any(name not in frame.columns for name in _FILLED):
         judged = frame.with_columns(pl.lit(None, pl.String).alias(name) for name in _FILLED)
     if not bounds or frame.is_empty():
         return judged
     if frame.height <= FEW:
-        return _each_judged(
-            judged, kpi, [(objective, bound) for (_, objective), bound in zip(held, bounds, strict=True)]
-        )
-    applies = pl.lit(None, pl.Int32)
-    for position, (_, objective) in enumerate(held):
-        applies = pl.when(_applies(objective, kpi.calendar)).then(pl.lit(position, pl.Int32)).otherwise(applies)
+        return _each_judged(judged, kpi, list(zip(ranked, bounds, strict=True)))
+    holding = held(frame, kpi)
     judged = judged.with_columns(
-        _held=applies, _value=pl.col("value").cast(pl.Float64, strict=False), _unfinished=_unfinished(frame, kpi)
+        pl.Series("_held", holding),
+        _value=pl.col("value").cast(pl.Float64, strict=False),
+        _unfinished=_unfinished(frame, kpi),
     )
-    chosen = set(judged["_held"].drop_nulls().unique().to_list())
+    chosen = set(np.unique(holding).tolist())
     for position, bound in enumerate(bounds):
         if position in chosen:
             judged = _judged(judged, position, bound)
     return judged.drop("_held", "_value", "_unfinished")
 
 
-def _each_judged(frame: pl.DataFrame, kpi: Kpi, held: list[tuple[Objective, _Bounds]]) -> pl.DataFrame:
+def by_rank(kpi: Kpi) -> list[Objective]:
+    """The objectives, the one that holds before all others last."""
+    ranks = [(len(objective.where), objective.valid_from or "", n) for n, objective in enumerate(kpi.objectives)]
+    return [kpi.objectives[n] for _, _, n in sorted(ranks)]
+
+
+def held(frame: pl.DataFrame, kpi: Kpi) -> Indexes:
+    """Which objective each row is held to, as its position in `by_rank`; -1 where none applies."""
+    found = np.full(frame.height, -1, dtype=np.int64)
+    for position, objective in enumerate(by_rank(kpi)):
+        found[_applies(frame, objective, kpi.calendar)] = position
+    return found
+
+
+def _each_judged(frame: pl.DataFrame, kpi: Kpi, held: list[tuple[Objective, Bounds]]) -> pl.DataFrame:
     """What `with_targets` says, one row after the other, for few rows."""
     dimensions = {name: frame[f"dim.{name}"].to_list() for objective, _ in held for name in objective.where}
     from_us = [
@@ -99,7 +111,7 @@ def _decimal(text: str | None) -> Decimal | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bounds:
+class Bounds:
     """An objective as a lower and an upper bound, either may be missing, and the bounds of warning beyond them."""
 
     lower: Decimal | None
@@ -108,7 +120,7 @@ class _Bounds:
     warn_upper: Decimal | None
 
     @classmethod
-    def of(cls, objective: Objective) -> _Bounds:
+    def of(cls, objective: Objective) -> Bounds:
         lower = None if objective.op == "lte" else objective.value
         upper = objective.value if objective.op == "lte" else objective.upper if objective.op == "between" else None
         slack = objective.warn_within
@@ -153,7 +165,7 @@ def _outside(value: Decimal, lower: Decimal | None, upper: Decimal | None) -> bo
     return (lower is not None and value < lower) or (upper is not None and value > upper)
 
 
-def _judged(frame: pl.DataFrame, position: int, bounds: _Bounds) -> pl.DataFrame:
+def _judged(frame: pl.DataFrame, position: int, bounds: Bounds) -> pl.DataFrame:
     """Fill the rows that are held to the objective at this position."""
     value = pl.col("_value")
     mine = pl.col("_held") == position
@@ -179,7 +191,7 @@ def _judged(frame: pl.DataFrame, position: int, bounds: _Bounds) -> pl.DataFrame
     )
 
 
-def _judged_exactly(frame: pl.DataFrame, mine: pl.Expr, bounds: _Bounds) -> pl.DataFrame:
+def _judged_exactly(frame: pl.DataFrame, mine: pl.Expr, bounds: Bounds) -> pl.DataFrame:
     """Judge by their digits the rows whose value equals a bound as a double: rounding keeps the order of all others."""
     doubles = pl.Series([float(bound) for bound in bounds.all])
     ties = mine & pl.col("status").is_not_null() & pl.col("_value").is_in(doubles.implode())
@@ -200,14 +212,14 @@ def _beyond(value: pl.Expr, lower: Decimal | None, upper: Decimal | None) -> pl.
     return beyond
 
 
-def _target(value: pl.Expr, bounds: _Bounds) -> pl.Expr:
+def _target(value: pl.Expr, bounds: Bounds) -> pl.Expr:
     lower, upper = bounds.lower, bounds.upper
     if lower is None or upper is None:
         return pl.lit(_digits(lower if lower is not None else upper))
     return pl.when(value > float(lower + upper) / 2).then(pl.lit(_digits(upper))).otherwise(pl.lit(_digits(lower)))
 
 
-def _distance(value: pl.Expr, bounds: _Bounds) -> pl.Expr:
+def _distance(value: pl.Expr, bounds: Bounds) -> pl.Expr:
     """``1.1 % above target``; for a range ``within 10 to 20`` or the distance to the bound it missed."""
     lower, upper = bounds.lower, bounds.upper
     if lower is None or upper is None:
@@ -257,14 +269,14 @@ def _digits(bound: Decimal | None) -> str:
     return "" if bound is None else format(bound, "f")
 
 
-def _applies(objective: Objective, calendar: Calendar) -> pl.Expr:
-    conditions: list[pl.Expr] = []
+def _applies(frame: pl.DataFrame, objective: Objective, calendar: Calendar) -> Mask:
+    found = np.ones(frame.height, dtype=np.bool_)
     for name, value in objective.where.items():
-        column = pl.col(f"dim.{name}")
-        conditions.append(column.is_null() if value == NULL else (column == value).fill_null(False))
+        column = frame[f"dim.{name}"]
+        found &= (column.is_null() if value == NULL else (column == value).fill_null(False)).to_numpy()
     if objective.valid_from is not None:
-        conditions.append(pl.col("window_end") > _local_midnight_us(objective.valid_from, calendar))
-    return pl.all_horizontal(conditions) if conditions else pl.lit(True)
+        found &= frame["window_end"].to_numpy() > _local_midnight_us(objective.valid_from, calendar)
+    return found
 
 
 @functools.lru_cache(maxsize=1024)
@@ -273,8 +285,12 @@ def _local_midnight_us(day: str, calendar: Calendar) -> int:
     return int(LocalCalendar(calendar).day_starts(np.array([days]))[0])
 
 
+def unfinished(frame: pl.DataFrame, kpi: Kpi) -> Mask:
+    """Whether the calendar grain of each row's window is not over yet."""
+    return frame.select(_unfinished(frame, kpi).alias("unfinished"))["unfinished"].to_numpy()
+
+
 def _unfinished(frame: pl.DataFrame, kpi: Kpi) -> pl.Expr:
-    """Whether the calendar grain of the row's window is not over yet."""
     match kpi.window:
         case Tumble(grain=None):
             return pl.lit(False)

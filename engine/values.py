@@ -10,6 +10,10 @@ A frame of values has one row per revision of one series' value in one window, i
 - ``watermark`` Int64: microseconds since the epoch
 - ``target`` String, ``status`` String (ok, warning, critical), ``status_reason`` String: filled by `engine.targets`
 - ``compare_value`` String (as ``value``), ``compare_change`` Float64 (a share: 0.055 is 5.5 % up)
+- ``pace_way`` String (linear, seasonal), null where there is no pacing, and then all of these are: ``pace_share``
+  Float64 (the value as a share of what is expected by now), ``pace_expected`` String (as ``value``), ``pace_elapsed``
+  Float64 (0 to 1), ``pace_forecast``, ``pace_low``, ``pace_high`` String (at the grain's end, and the 80 % interval of
+  that), ``pace_reason`` String: filled by `engine.pace`
 - ``final_after`` Int64: the event time in microseconds after which the value can change no more
 """
 
@@ -38,6 +42,16 @@ _LATEST_US: Final = 253_402_214_400_000_000
 _TO_ESCAPE: Final = r'["\\\x00-\x1f]'
 # Up to so many rows are quicker one by one: a columnar expression of forty parts costs about a millisecond however few.
 FEW: Final = 64
+PACE_COLUMNS: Final[dict[str, pl.DataType]] = {
+    "pace_share": pl.Float64(),
+    "pace_expected": pl.String(),
+    "pace_elapsed": pl.Float64(),
+    "pace_forecast": pl.String(),
+    "pace_low": pl.String(),
+    "pace_high": pl.String(),
+    "pace_way": pl.String(),
+    "pace_reason": pl.String(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +113,15 @@ def columns(dimensions: tuple[str, ...]) -> dict[str, pl.DataType]:
         "status_reason": text,
         "compare_value": text,
         "compare_change": pl.Float64(),
+        **PACE_COLUMNS,
         "final_after": whole,
     }
+
+
+def has_pace(frame: pl.DataFrame) -> bool:
+    """Whether any row is held to a pace."""
+    ways = frame["pace_way"]
+    return ways.null_count() < len(ways)
 
 
 def render(rows: ValueRows) -> list[tuple[bytes, bytes]]:
@@ -111,6 +132,32 @@ def render(rows: ValueRows) -> list[tuple[bytes, bytes]]:
     texts = rows.frame.select(record_key(rows.kpi), json_object(rows))
     keys, objects = (column.cast(pl.Binary).to_list() for column in texts.get_columns())
     return list(zip(keys, objects, strict=True))
+
+
+class PaceTexts(NamedTuple):
+    """The pace of one row as texts, in the order of `PACE_COLUMNS`; None where null."""
+
+    share: str | None
+    expected: str | None
+    elapsed: str | None
+    forecast: str | None
+    low: str | None
+    high: str | None
+    way: str | None
+    reason: str | None
+
+    def json(self) -> str:
+        if self.way is None:
+            return "null"
+        return (
+            f'{{"share":{self.share or "null"},"expected":{self.expected or "null"},'
+            f'"elapsed":{self.elapsed or "null"},"forecast":{self.forecast or "null"},'
+            f'"forecast_low":{self.low or "null"},"forecast_high":{self.high or "null"},'
+            f'"way":"{self.way}","reason":{_json_text(self.reason)}}}'
+        )
+
+
+NO_PACE: Final = PaceTexts(None, None, None, None, None, None, None, None)
 
 
 class RowTexts(NamedTuple):
@@ -133,6 +180,7 @@ class RowTexts(NamedTuple):
     compare_value: str | None
     compare_change: str | None
     final_after: str | None
+    pace: PaceTexts
 
     def json(self, kpi: KpiFacts) -> str:
         compare = "null"
@@ -144,7 +192,7 @@ class RowTexts(NamedTuple):
             f'"value":{self.value or "null"},"reason":{_json_text(self.reason)},"samples":{self.samples},'
             f'"watermark":{_json_text(self.watermark)},"definition":"{kpi.definition}","unit":{_json_text(kpi.unit)},'
             f'"target":{self.target or "null"},"status":{_json_text(self.status)},'
-            f'"status_reason":{_json_text(self.status_reason)},"pace":null,"compare":{compare},'
+            f'"status_reason":{_json_text(self.status_reason)},"pace":{self.pace.json()},"compare":{compare},'
             f'"final_after":{_json_text(self.final_after)}}}'
         )
 
@@ -173,10 +221,23 @@ def row_texts(rows: ValueRows) -> list[RowTexts]:
         *(frame[column].to_list() for column in _PLAIN_COLUMNS),
         [text and text.replace("+00:00", "Z") for text in times("watermark", "UTC")],
         *(frame[column].to_list() for column in _TARGET_COLUMNS),
-        [None if c is None or not math.isfinite(c) else repr(c) for c in frame["compare_change"].to_list()],
+        _double_texts(frame["compare_change"]),
         times("final_after"),
+        _pace_texts(frame),
     )
     return [RowTexts(*row) for row in zip(*columns, strict=True)]
+
+
+def _pace_texts(frame: pl.DataFrame) -> list[PaceTexts]:
+    if not has_pace(frame):
+        return [NO_PACE] * frame.height
+    columns = (frame[name] for name in PACE_COLUMNS)
+    texts = [_double_texts(column) if column.dtype == pl.Float64 else column.to_list() for column in columns]
+    return [PaceTexts(*row) for row in zip(*texts, strict=True)]
+
+
+def _double_texts(column: pl.Series) -> list[str | None]:
+    return [None if number is None or not math.isfinite(number) else repr(number) for number in column.to_list()]
 
 
 def _dimension_text(value: str | None, kind: str) -> str:
@@ -234,12 +295,47 @@ def json_object(rows: ValueRows) -> pl.Expr:
         _quoted(frame, "status"),
         pl.lit(',"status_reason":'),
         _quoted(frame, "status_reason"),
-        pl.lit(',"pace":null,"compare":'),
+        pl.lit(',"pace":'),
+        _pace_object(frame),
+        pl.lit(',"compare":'),
         pl.when(has_compare).then(compare).otherwise(null),
         pl.lit(',"final_after":'),
         _quote(local_time(frame["final_after"], kpi.timezone)).fill_null("null"),
         pl.lit("}"),
     ).alias("json")
+
+
+def _pace_object(frame: pl.DataFrame) -> pl.Expr:
+    null = pl.lit("null")
+    if not has_pace(frame):
+        return null
+
+    def number(name: str) -> pl.Expr:
+        column = pl.col(name)
+        if frame.schema[name] == pl.Float64:
+            return pl.when(column.is_finite()).then(column.cast(pl.String)).otherwise(null)
+        return column.fill_null("null")
+
+    found = pl.concat_str(
+        pl.lit('{"share":'),
+        number("pace_share"),
+        pl.lit(',"expected":'),
+        number("pace_expected"),
+        pl.lit(',"elapsed":'),
+        number("pace_elapsed"),
+        pl.lit(',"forecast":'),
+        number("pace_forecast"),
+        pl.lit(',"forecast_low":'),
+        number("pace_low"),
+        pl.lit(',"forecast_high":'),
+        number("pace_high"),
+        pl.lit(',"way":"'),
+        "pace_way",
+        pl.lit('","reason":'),
+        _quoted(frame, "pace_reason"),
+        pl.lit("}"),
+    )
+    return pl.when(pl.col("pace_way").is_not_null()).then(found).otherwise(null)
 
 
 def dimension_object(rows: ValueRows) -> pl.Expr:

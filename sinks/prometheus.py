@@ -22,7 +22,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from engine.catalog.model import Catalog
-from engine.values import NULL, KpiFacts, ValueRows
+from engine.values import NULL, KpiFacts, ValueRows, has_pace
 from sinks import names
 from sinks.newest import NewestValues
 
@@ -39,6 +39,7 @@ class _Family:
     name: str
     help: str
     text: pl.Expr
+    paced: bool = False  # only of KPIs with pacing
 
 
 def _number(column: str) -> pl.Expr:
@@ -61,6 +62,14 @@ _FAMILIES: Final = (
         "How the value stands against its target: 0 ok, 1 warning, 2 critical.",
         pl.col("status").replace_strict(names.STATUS_NUMBERS, default=None, return_dtype=pl.String),
     ),
+    _Family(
+        names.KPI_PACE,
+        "The value as a share of what it should be by now, of KPIs with pacing.",
+        pl.when(pl.col("pace_share").is_finite()).then(pl.col("pace_share").cast(pl.String)),
+        paced=True,
+    ),
+    _Family(names.KPI_EXPECTED, "What the value should be by now.", _number("pace_expected"), paced=True),
+    _Family(names.KPI_FORECAST, "What the value comes to, as it goes.", _number("pace_forecast"), paced=True),
     _Family(names.KPI_SAMPLES, "Events behind the value.", pl.col("samples").cast(pl.String)),
     _Family(
         names.KPI_REVISION,
@@ -115,8 +124,9 @@ def values_text(newest: Iterable[ValueRows]) -> bytes:
     """The gauges of these values, and ``streamgauge_kpi_info`` of their KPIs."""
     parts: list[bytes] = []
     labelled = [(rows.frame.lazy().select("*", _labels(rows)).collect()) for rows in newest]
+    paced = [frame for frame in labelled if has_pace(frame)]
     for family in _FAMILIES:
-        lines = [_lines(family, frame) for frame in labelled]
+        lines = [_lines(family, frame) for frame in (paced if family.paced else labelled)]
         if any(lines):
             parts += [f"# HELP {family.name} {family.help}\n# TYPE {family.name} gauge\n".encode(), *lines]
     infos = {rows.kpi.name: _info(rows.kpi) for rows in newest}

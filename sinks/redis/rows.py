@@ -9,7 +9,19 @@ from typing import Final
 import msgspec
 import polars as pl
 
-from engine.values import FEW, KpiFacts, ValueRows, dimension_object, json_object, local_time, row_texts, utc_time
+from engine.values import (
+    FEW,
+    PACE_COLUMNS,
+    KpiFacts,
+    PaceTexts,
+    ValueRows,
+    dimension_object,
+    has_pace,
+    json_object,
+    local_time,
+    row_texts,
+    utc_time,
+)
 from sinks.names import redis_key, redis_prefix
 
 OTHER_HASH: Final = 2**64 - 1
@@ -38,6 +50,8 @@ FIELDS: Final = (
     "compare_change",
     "final_after",
 )
+# Behind those, where a KPI has pacing; ``write.lua`` takes them away where it has none any more.
+PACE_FIELDS: Final = tuple(PACE_COLUMNS)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -77,12 +91,14 @@ def arguments(
 
 def payloads(rows: ValueRows, chunk: int) -> list[tuple[int, bytes]]:
     """The rows in chunks of at most so many: (rows, MessagePack)."""
-    packed = _few(rows) if rows.frame.height <= FEW else _many(rows)
+    paced = has_pace(rows.frame)
+    packed = _few(rows, paced=paced) if rows.frame.height <= FEW else _many(rows, paced=paced)
     parts = (packed[start : start + chunk] for start in range(0, len(packed), chunk))
-    return [(len(part), _encode((FIELDS, part))) for part in parts]
+    names = FIELDS + PACE_FIELDS if paced else FIELDS
+    return [(len(part), _encode((names, part))) for part in parts]
 
 
-def _few(rows: ValueRows) -> list[tuple[object, ...]]:
+def _few(rows: ValueRows, *, paced: bool) -> list[tuple[object, ...]]:
     """What `_many` gives, one by one."""
     kpi, frame = rows.kpi, rows.frame
     unit = kpi.unit or ""
@@ -90,7 +106,8 @@ def _few(rows: ValueRows) -> list[tuple[object, ...]]:
     for text, series, end_us in zip(row_texts(rows), frame["h"].to_list(), frame["window_end"].to_list(), strict=True):
         order = order_text(kpi.definition_sequence, end_us, text.progress, text.revision)
         score = text.value if series != OTHER_HASH and _is_number(text.value) else ""
-        values = ["" if part is None else str(part) for part in text[1:]]
+        parts = (*text[1:-1], *text.pace) if paced else text[1:-1]
+        values = ["" if part is None else str(part) for part in parts]
         fields = (kpi.name, unit, kpi.definition, *values)
         open_ = "1" if text.state == "open" else ""
         packed.append((text.dims, order, str(end_us // 1000), score, open_, text.json(kpi), fields))
@@ -106,11 +123,11 @@ def _is_number(text: str | None) -> bool:
         return False
 
 
-def _many(rows: ValueRows) -> list[tuple[object, ...]]:
+def _many(rows: ValueRows, *, paced: bool) -> list[tuple[object, ...]]:
     kpi, frame = rows.kpi, rows.frame
     number = pl.col("value").cast(pl.Float64, strict=False)
     ranked = number.is_finite() & (pl.col("h") != OTHER_HASH)
-    change = pl.col("compare_change")
+    pace = [_text_or_empty(name, kind) for name, kind in PACE_COLUMNS.items()] if paced else []
     texts = frame.select(
         "dims",
         _order(kpi).alias("order"),
@@ -132,12 +149,20 @@ def _many(rows: ValueRows) -> list[tuple[object, ...]]:
         pl.col("samples").cast(pl.String),
         utc_time(frame["watermark"]).fill_null("").alias("watermark"),
         pl.col("target", "status", "status_reason", "compare_value").fill_null(""),
-        pl.when(change.is_finite()).then(change.cast(pl.String)).otherwise(pl.lit("")).alias("compare_change"),
+        _text_or_empty("compare_change", pl.Float64()),
         local_time(frame["final_after"], kpi.timezone).fill_null("").alias("final_after"),
+        *pace,
     )
-    assert tuple(fields.columns) == FIELDS
+    assert tuple(fields.columns) == (FIELDS + PACE_FIELDS if paced else FIELDS)
     values = zip(*(column.to_list() for column in fields.get_columns()), strict=True)
     return list(zip(*(column.to_list() for column in texts.get_columns()), values, strict=True))
+
+
+def _text_or_empty(name: str, kind: pl.DataType) -> pl.Expr:
+    column = pl.col(name)
+    if kind == pl.Float64:
+        return pl.when(column.is_finite()).then(column.cast(pl.String)).otherwise(pl.lit("")).alias(name)
+    return column.fill_null("")
 
 
 def refill_arguments(
@@ -164,9 +189,13 @@ def _order(kpi: KpiFacts) -> pl.Expr:
 
 
 def object_of(fields: dict[str, str]) -> str:
-    """The JSON object of a value, put together from its current hash: the same that `NAME.values` carries."""
+    """The JSON object of a value, put together from its current hash: the same that `NAME.values` carries.
+
+    A worker that knew nothing of pace wrote no fields of it.
+    """
     quoted = {name: json.dumps(fields[name], ensure_ascii=False) if fields[name] else "null" for name in FIELDS}
     plain = {name: fields[name] or "null" for name in FIELDS}
+    pace = PaceTexts(*(fields.get(name) or None for name in PACE_FIELDS)).json()
     compare = "null"
     if fields["compare_value"] or fields["compare_change"]:
         compare = f'{{"value":{plain["compare_value"]},"change":{plain["compare_change"]}}}'
@@ -176,6 +205,6 @@ def object_of(fields: dict[str, str]) -> str:
         f'"progress":{fields["progress"]},"value":{plain["value"]},"reason":{quoted["reason"]},'
         f'"samples":{fields["samples"]},"watermark":{quoted["watermark"]},"definition":{quoted["definition"]},'
         f'"unit":{quoted["unit"]},"target":{plain["target"]},"status":{quoted["status"]},'
-        f'"status_reason":{quoted["status_reason"]},"pace":null,"compare":{compare},'
+        f'"status_reason":{quoted["status_reason"]},"pace":{pace},"compare":{compare},'
         f'"final_after":{quoted["final_after"]}}}'
     )

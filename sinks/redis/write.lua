@@ -9,6 +9,10 @@
 local index, rank, newest_key, updates = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, ttl, updates_cap = ARGV[1], ARGV[2], ARGV[5]
 local WINDOW = 41 -- characters of `order` that tell the window: definition sequence and window end
+-- Of a KPI with pacing; one that has none any more must not keep what they were.
+local PACE = {
+  'pace_share', 'pace_expected', 'pace_elapsed', 'pace_forecast', 'pace_low', 'pace_high', 'pace_way', 'pace_reason',
+}
 local names, rows = unpack(cmsgpack.unpack(ARGV[6]))
 local oldest_ms = tonumber(ARGV[7])
 
@@ -29,8 +33,10 @@ local function drop_expired(history, order)
 end
 
 local hset = {'HSET', false, 'order', false}
+local has_pace = false
 for i, name in ipairs(names) do
   hset[3 + 2 * i] = name
+  has_pace = has_pace or name == 'pace_way'
 end
 local series = redis.call('ZCARD', index)
 local history_cap = math.max(2, math.min(tonumber(ARGV[3]), math.floor(tonumber(ARGV[4]) / math.max(series, 1))))
@@ -42,9 +48,13 @@ for _, row in ipairs(rows) do
   local dims, order, open, json = row[1], row[2], row[5], row[6]
   local window = string.sub(order, 1, WINDOW)
   local key = prefix .. 'current:' .. dims
-  local held = redis.call('HGET', key, 'order') or ''
+  local held, paced = unpack(redis.call('HMGET', key, 'order', 'pace_way'))
+  held = held or ''
   local newer = order > held
   if newer then
+    if paced and not has_pace then
+      redis.call('HDEL', key, unpack(PACE))
+    end
     hset[2], hset[4] = key, order
     for i, value in ipairs(row[7]) do
       hset[4 + 2 * i] = value
