@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from engine.affected import AffectedWindows
+from engine.alerts.active import Moment, Told, ended, unsigned
+from engine.alerts.tracking import KpiAlerts
 from engine.blocks import BLOCK, BlockKey, stamp_of
 from engine.event_time import NEVER
 from engine.event_time.watermarks import MergedWatermark
@@ -24,17 +26,22 @@ from engine.pane_store import PaneStore
 from engine.plan import KpiPlan, Plan
 from engine.publishing import KpiPublisher, Outgoing
 from engine.records import (
+    ALERTS,
     ANNOUNCEMENT,
     HEARTBEAT,
+    JUDGED,
     MANIFEST,
     OTHERS,
     SENT,
     WINDOWS,
     Heartbeat,
     MergeManifest,
+    SeriesAlerts,
     decode_heartbeat,
+    decode_judged_from,
     decode_merge_manifest,
     decode_revisions,
+    decode_series_alerts,
     encode,
     record_key,
     record_kind,
@@ -48,8 +55,8 @@ from engine.values import ValueRows
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What one publication writes. Revisions and shares are acknowledged before values go out, the manifest after
-    (protocol rules 12, 14).
+    """What one publication writes. Revisions, states of alerts and shares are acknowledged before values and alerts go
+    out, the manifest after (protocol rules 12, 14).
     """
 
     revisions: list[tuple[bytes, bytes | None]]
@@ -58,6 +65,7 @@ class Publication:
     manifest: tuple[bytes, bytes]
     tombstones: list[bytes]  # keys of partials of this partition that nothing reads any more
     offset: int
+    alerts: list[tuple[bytes, bytes]]  # key and JSON object, in the order in which they were decided
 
 
 class MergePartition:
@@ -80,6 +88,8 @@ class MergePartition:
         self._labels = Labels()
         self._kpis = [self._publisher(kpi) for kpi in plan.kpis]
         self._by_id = {publisher.id: publisher for publisher in self._kpis}
+        self._alerts = {publisher.id: self._alerts_of(publisher) for publisher in self._kpis if _is_judged(publisher)}
+        self._gone: list[tuple[bytes, SeriesAlerts]] = []  # of KPIs, as they were defined, that are no longer there
         self._home = {view.dimensions.id: view.dimensions.partition(0, partitions) for view in plan.views}
         self._waiting: dict[str, dict[bytes, tuple[BlockKey, bytes]]] = {}
         self._unread: list[bytes] = []
@@ -98,6 +108,10 @@ class MergePartition:
         others = OtherSeries(frozenset(of.partition(bucket, self.partitions) for bucket in range(of.buckets)))
         return KpiPublisher(kpi, self.partition, evaluator, directory, lateness, shown, others)
 
+    def _alerts_of(self, publisher: KpiPublisher) -> KpiAlerts:
+        directory = self._directories[publisher.plan.dimensions.id]
+        return KpiAlerts(publisher.plan, publisher.id, self.partition, publisher.evaluator, directory)
+
     # -- recovery ------------------------------------------------------------------------------------------------------
 
     def restore(self, states: Iterable[tuple[bytes, bytes]], partials: Iterable[tuple[bytes, bytes | None]]) -> None:
@@ -115,6 +129,8 @@ class MergePartition:
                 _, _, end, _, id_ = split_key(key)
                 if id_ in self._by_id:
                     self._by_id[id_].revisions.of[end] = dict(decode_revisions(value).of)
+            elif kind in (ALERTS, JUDGED):
+                self._restore_alerts(key, value)
         heard, self._epochs = self._epochs, {}
         for raw, partial in partials:
             if partial is None:
@@ -129,6 +145,18 @@ class MergePartition:
         for place, epoch in heard.items():
             self._epochs[place] = max(epoch, self._epochs.get(place, -1))
         self._take_blocks(publish=False)
+        for id_, alerts in self._alerts.items():
+            alerts.restored(self._by_id[id_].shown.closed_us)
+
+    def _restore_alerts(self, key: bytes, value: bytes) -> None:
+        kind, _, position, _, id_ = split_key(key)
+        alerts = self._alerts.get(id_)
+        if kind == JUDGED and alerts is not None:
+            alerts.restore_judged(decode_judged_from(value))
+        elif kind == ALERTS and alerts is not None:
+            alerts.restore(unsigned(position), decode_series_alerts(value))
+        elif kind == ALERTS:
+            self._gone.append((key, decode_series_alerts(value)))
 
     def _restore_manifest(self, manifest: MergeManifest) -> None:
         self.offset = manifest.offset
@@ -245,10 +273,26 @@ class MergePartition:
         out = Outgoing()
         found = [publisher.publish(out) for publisher in self._kpis]
         values = finished([rows for rows in found if rows is not None], self._labels)
+        alerts = self._judge(values, out)
         tombstones = self._drop(out)
         shares = [(self._home[set_], with_epoch(key, self.epoch), value) for set_, key, value in out.shares]
         manifest = (record_key(MANIFEST, self.partition), encode(self._manifest()))
-        return Publication(out.revisions, shares, values, manifest, tombstones, self.offset)
+        return Publication(out.revisions, shares, values, manifest, tombstones, self.offset, alerts)
+
+    def _judge(self, values: Sequence[ValueRows], out: Outgoing) -> list[tuple[bytes, bytes]]:
+        """What alerts there are now; what is to be kept of them goes to ``out``."""
+        told = Told(out.revisions)
+        rows = {of.kpi.name: of for of in values}
+        for id_, alerts in self._alerts.items():
+            watermark, _ = self._watermark(self._by_id[id_].plan)
+            if watermark != NEVER:
+                now = Moment(watermark, self.epoch, refresh=not self.behind)
+                alerts.judge(rows.get(alerts.plan.kpi.name), now, told)
+        for key, record in self._gone:
+            told.objects.extend(ended(record.kpi, record.dims, one, self.epoch) for one in record.alerts)
+            told.records.append((key, None))
+        self._gone.clear()
+        return told.objects
 
     def republish(self) -> None:
         """Have the next `publish` give the windows that are open once more, unchanged: what shows them may have
@@ -264,6 +308,8 @@ class MergePartition:
             if publish and changed is not None:
                 for publisher in self._kpis:
                     publisher.shown.changed(view, changed)
+                for alerts in self._alerts.values():
+                    alerts.changed(view, changed)
         self._waiting.clear()
 
     def _manifest(self) -> MergeManifest:
@@ -331,3 +377,7 @@ class MergePartition:
                     pl.concat([store.series for store in self._stores.values() if store.view.dimensions.id == id_])
                 )
         return tombstones
+
+
+def _is_judged(publisher: KpiPublisher) -> bool:
+    return any(alert.evaluator == "engine" for alert in publisher.plan.kpi.alerts)

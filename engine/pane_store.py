@@ -15,7 +15,7 @@ from engine.changes import Changed, any_of
 from engine.event_time import NEVER
 from engine.keyed_rows import Indexes, Keys, put_together
 from engine.merged_windows import MergedWindows
-from engine.plan import View
+from engine.plan import Column, View
 from engine.segments import BLOCK, Blocks, Content, Segment, Segments
 from engine.series import Directory, buckets_of
 
@@ -55,6 +55,15 @@ class PaneStore:
         """The hashes of all series that hold anything, each at least once."""
         found = [segment.rows["h"].unique() for segment in self._segments.values()]
         return pl.concat(found) if found else pl.Series("h", [], dtype=pl.UInt64)
+
+    def seen(self, columns: Sequence[Column]) -> pl.DataFrame:
+        """The panes (``pane``, ``h``) in which series have events of any of these columns, each at least once."""
+        counts = [column.samples for column in columns]
+        found = [pl.DataFrame(schema={"pane": pl.Int64(), "h": pl.UInt64()})]
+        for segment in self._segments.values():
+            some = pl.any_horizontal(pl.col(name) > 0 for name in counts if name in segment.rows.columns)
+            found.append(segment.rows.filter(some.fill_null(False)).select(pl.col("pane").cast(pl.Int64), "h"))
+        return pl.concat(found)
 
     @property
     def first_us(self) -> int | None:

@@ -12,11 +12,12 @@ from typing import Literal, TypeVar, cast
 
 import msgspec
 
+from engine.alerts.states import AlertState
 from engine.blocks import UnknownVersion
 from engine.decisions import DecisionSettings
 
 VERSION = 1
-RecordKind = Literal[2, 3, 4, 5, 6, 7, 8, 9]
+RecordKind = Literal[2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 HEARTBEAT: RecordKind = 2
 OTHERS: RecordKind = 3
 SEGMENT: RecordKind = 4
@@ -25,7 +26,9 @@ ASSIGNMENT: RecordKind = 6
 WINDOWS: RecordKind = 7
 ANNOUNCEMENT: RecordKind = 8
 SENT: RecordKind = 9
-T = TypeVar("T", "Manifest", "Heartbeat", "MergeManifest", "Revisions", "Others", "Sent")
+ALERTS: RecordKind = 10
+JUDGED: RecordKind = 11
+T = TypeVar("T", "Manifest", "Heartbeat", "MergeManifest", "Revisions", "Others", "Sent", "SeriesAlerts", "JudgedFrom")
 _HEAD = struct.Struct(">BB")
 _ENTRY = struct.Struct(">BBIqQ")
 
@@ -107,7 +110,39 @@ class Sent(msgspec.Struct, frozen=True):
     version: int = VERSION
 
 
-def encode(record: Manifest | Heartbeat | MergeManifest | Revisions | Others | Sent) -> bytes:
+class SeriesAlert(msgspec.Struct, frozen=True):
+    """One alert of a series that is pending or firing. ``told``: members of its object; ``said`` and ``raised``: what
+    there was to say at the last look, and at the last breach; ``sequence`` and ``written_us`` are of the last object.
+    """
+
+    alert: str
+    state: AlertState
+    told: bytes
+    said: str
+    raised: str
+    sequence: int
+    written_us: int
+
+
+class SeriesAlerts(msgspec.Struct, frozen=True):
+    """What is pending or firing of one series of one KPI; ``dims`` in their key form."""
+
+    kpi: str
+    dims: str
+    alerts: list[SeriesAlert]
+    version: int = VERSION
+
+
+class JudgedFrom(msgspec.Struct, frozen=True):
+    """Series of one KPI by their hashes: the first start of a window from which alerts judge them."""
+
+    of: dict[int, int]
+    version: int = VERSION
+
+
+def encode(
+    record: Manifest | Heartbeat | MergeManifest | Revisions | Others | Sent | SeriesAlerts | JudgedFrom,
+) -> bytes:
     return msgspec.msgpack.encode(record)
 
 
@@ -143,6 +178,14 @@ def decode_others(raw: bytes) -> Others:
 
 def decode_sent(raw: bytes) -> Sent:
     return _decode(Sent, raw)
+
+
+def decode_series_alerts(raw: bytes) -> SeriesAlerts:
+    return _decode(SeriesAlerts, raw)
+
+
+def decode_judged_from(raw: bytes) -> JudgedFrom:
+    return _decode(JudgedFrom, raw)
 
 
 def record_key(kind: RecordKind, partition: int, position: int = 0, epoch: int = 0, name: str = "") -> bytes:

@@ -1,7 +1,7 @@
 """The second stage at work: partitions of partials of this worker, from their assignment to their revocation.
 
-Records are taken in as they come, and published together: revisions and shares; values to `NAME.values`, then to the
-sinks; the manifest; tombstones and the commit; each step acknowledged before the next (protocol rules 12 and 14).
+Records are taken in as they come, and published together: revisions, states of alerts and shares; values to
+`NAME.values` and alerts to `NAME.alerts`, values then to the sinks; the manifest; tombstones and the commit; each step acknowledged before the next (protocol rules 12 and 14).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from engine.plan import Plan
 from engine.records import MANIFEST, MergeManifest, decode_merge_manifest, record_kind
 from engine.values import ValueRows
 from sinks import kafka
-from sinks.names import partials_topic, values_topic
+from sinks.names import alerts_topic, partials_topic, values_topic
 from streams.accumulate import listed
 from streams.fetching import Fetched, Record
 from streams.local_copies import LocalCopies
@@ -97,6 +97,7 @@ class Merge:
         self._partials = partials_topic(parts.catalog.name)
         self._windows = windows_changelog(parts.catalog)
         self._values = values_topic(parts.catalog.name)
+        self._alerts: Place = (alerts_topic(parts.catalog.name), 0)
         self._partitions = parts.layout.merge
         self._consumer = parts.consumer
         self._writer = parts.writer
@@ -283,8 +284,9 @@ class Merge:
         logs = [part.owned.log for part in made]
         if first:
             await write(self._writer, first, logs)
-        if values:
-            await self._writer.write(values)
+        alerts: list[Pair] = [pair for part in made for pair in part.publication.alerts]
+        if values or alerts:
+            await self._writer.write({**values, self._alerts: alerts} if alerts else values)
             self._published.written += sum(map(len, values.values()))
             for part in made:
                 for kpi, state, count in part.states:
@@ -324,7 +326,7 @@ class Merge:
         """Whether the publication's manifest should be written: it has content, or the last one is old."""
         publication = part.publication
         content = publication.values or publication.revisions or publication.shares or publication.tombstones
-        return bool(content) or now - part.owned.kept >= MANIFEST_SECONDS
+        return bool(content or publication.alerts) or now - part.owned.kept >= MANIFEST_SECONDS
 
 
 def _manifest(states: dict[bytes, bytes]) -> MergeManifest | None:
