@@ -36,6 +36,7 @@ Evaluate = Callable[[Values], Fraction | bool | None]
 SUPPORTED: Final = "+ - * /, comparisons, AND OR NOT, IN, BETWEEN, IS NULL, CASE, COALESCE, NULLIF, ABS, ROUND"
 _SHIFTED: Final = re.compile(r'(?P<metric>[A-Za-z_]\w*|"[^"]*")\s*@\s*(?P<amount>\d+)\s*(?P<unit>[A-Za-z]+)')
 _PLACEHOLDER: Final = "__shifted_"
+_ADDING: Final = (exp.Add, exp.Sub, exp.Neg, exp.Paren, exp.Column, exp.Identifier)
 
 
 class ZeroDenominator(ArithmeticError):
@@ -77,6 +78,15 @@ def compile_derived(sql: str, metrics: Collection[str] | None = None) -> Derived
     if not compiler.terms:
         raise ExpressionError("the expression names no metric")
     return Derived(tuple(compiler.terms), compiler.divides, part.text, part.evaluate)
+
+
+def only_adds(sql: str) -> bool:
+    """Whether an expression is a sum of metrics, some with a minus: then its parts over time add up to it."""
+    try:
+        tree = parse(_Compiler(None).take_offsets(sql))
+    except ExpressionError:
+        return True  # what is wrong with it is told elsewhere
+    return "@" not in sql and all(isinstance(node, _ADDING) for node in tree.walk())
 
 
 def _spoken(kind: Kind) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from engine.catalog.alerting import BurnRate
 from engine.catalog.checks.identities import exact_text
 from engine.catalog.drafts import Draft, Finding, Path, Whereabouts
 from engine.catalog.model import Cumulate, Duration, Grain, Hop, Kpi, Offset
-from engine.event_time.durations import DAY_US, nominal_us
+from engine.event_time.durations import DAY_US, SECOND_US, nominal_us
 from engine.event_time.windows import windows_for
 
 MAX_PANES: Final = 200_000
@@ -54,18 +55,22 @@ def _dividing(length: int, slide: Duration) -> str:
 
 
 def _panes(draft: Draft, kpi: Kpi, path: Path) -> Iterator[Finding]:
-    windows = windows_for(kpi.window, kpi.calendar, _offsets(draft, kpi))
+    windows = windows_for(kpi.window, kpi.calendar, offsets_of(draft, kpi))
     panes = windows.max_length_us // windows.pane_us
     if panes > MAX_PANES:
         hint = "write a shorter window, or a longer slide or step"
-        if any(offset.unit in ("s", "m", "h") for offset in _offsets(draft, kpi)):
+        if any(offset.unit in ("s", "m", "h") for offset in offsets_of(draft, kpi)):
             hint += ", or an offset_window that is a multiple of it"
         pane = exact_text(windows.pane_us)
         yield Finding(path, f"one window would be made of {panes:,} panes of {pane}, more than {MAX_PANES:,}", hint)
 
 
-def _offsets(draft: Draft, kpi: Kpi) -> tuple[Offset, ...]:
+def offsets_of(draft: Draft, kpi: Kpi) -> tuple[Offset, ...]:
     offsets = [kpi.compare] if kpi.compare is not None else []
     if kpi.expr is not None:
         offsets += [offset for _, offset in draft.terms(kpi.expr) if offset is not None]
+    for alert in kpi.alerts:
+        if isinstance(alert.when, BurnRate) and alert.evaluator == "engine":
+            lengths = {length for pair in alert.when.windows for length in (pair.long_us, pair.short_us)}
+            offsets += [Offset(length // SECOND_US, "s") for length in sorted(lengths)]
     return tuple(offsets)
