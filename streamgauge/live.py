@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,8 +20,8 @@ from engine.catalog.model import Cumulate, Hop, Kpi
 
 STATUS_MARKS = {"ok": ("● ok", "green"), "warning": ("▲ warning", "yellow"), "critical": ("■ critical", "red")}
 STATE_MARKS = {"open": "filling", "closed": "closed", "revised": "revised"}
-COLUMNS = ("value", "change", "trend", "target", "status", "window", "state", "samples", "watermark")
-DROPPED = ("state", "watermark", "trend", "samples", "window", "target")  # in this order, where there is no room
+COLUMNS = ("value", "change", "trend", "target", "status", "pace", "window", "state", "samples", "watermark")
+DROPPED = ("state", "watermark", "trend", "samples", "window", "pace", "target")  # in this order, without room
 ANY = 1_000  # columns or lines: no limit
 AROUND = 6  # lines of a table around its rows, with its title and the cursor's line
 ON_THE_RIGHT = ("value", "change", "target", "samples")
@@ -48,11 +49,13 @@ class Value:
     status_reason: str | None
     compare: Decimal | None
     change: float | None
+    pace: float | None = None  # a share of what is expected by now
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> Value:
         """From a value object decoded with `parse_float=Decimal`."""
         compare = found.get("compare") or {}
+        pace = found.get("pace") or {}
         watermark = found.get("watermark")
         return cls(
             kpi=found["kpi"],
@@ -71,6 +74,7 @@ class Value:
             status_reason=found.get("status_reason"),
             compare=_decimal(compare.get("value")),
             change=None if compare.get("change") is None else float(compare["change"]),
+            pace=None if pace.get("share") is None else float(pace["share"]),
         )
 
 
@@ -114,6 +118,14 @@ def change_text(value: Value, favorable: str | None) -> Text:
     return Text(f"{'▲' if up else '▼'} {share:,.1f} %", style=style)
 
 
+def pace_text(share: float | None) -> str:
+    """``82 % of pace``; whole, and rounded away from 100: only what is on pace says so."""
+    if share is None:
+        return "-"
+    near = round(share * 100, 4)
+    return f"{math.floor(near) if near < 100 else math.ceil(near):,} % of pace"
+
+
 def shortened(text: str, widest: int) -> str:
     return text if len(text) <= widest else text[: widest - 1].rstrip() + "…"
 
@@ -135,6 +147,12 @@ def fitted(make: Callable[[Sequence[str]], Table], columns: Sequence[str], width
             left.remove(dropped)
             table = make(left)
     return table
+
+
+def columns_of(values: Iterable[Value], *, trends: bool) -> list[str]:
+    """Those of COLUMNS that say something of these values: most KPIs have no pace."""
+    told = {"trend": trends, "pace": any(value.pace is not None for value in values)}
+    return [column for column in COLUMNS if told.get(column, True)]
 
 
 def series_table(values: Sequence[Value], *, width: int = ANY, height: int = ANY) -> Table:
@@ -163,12 +181,14 @@ def series_table(values: Sequence[Value], *, width: int = ANY, height: int = ANY
             table.add_row(Text(f"... {len(values) - len(shown):,} more", style="dim"))
         return table
 
-    return fitted(make, [column for column in COLUMNS if column != "trend"], width)
+    return fitted(make, columns_of(values, trends=False), width)
 
 
 def change_line(value: Value) -> Text:
     """One value in one line, for a pipe."""
-    return Text("  ", end="").join([Text(value.kpi), Text(series_text(value)), *cells(value, None).values()])
+    found = cells(value, None)
+    told = [found[column] for column in columns_of([value], trends=False)]
+    return Text("  ", end="").join([Text(value.kpi), Text(series_text(value)), *told])
 
 
 def series_text(value: Value) -> str:
@@ -193,6 +213,7 @@ def cells(value: Value, kpi: Kpi | None) -> dict[str, Text]:
         "change": change_text(value, kpi.favorable if kpi else None),
         "target": Text(number(value.target, value.unit), style="" if value.target is not None else "dim"),
         "status": Text(mark, style=style),
+        "pace": Text(pace_text(value.pace), style="" if value.pace is not None else "dim"),
         "window": Text(window_text(value, kpi)),
         "state": _state(value),
         "samples": Text(f"{value.samples:,}"),

@@ -25,6 +25,19 @@ class Comparison(_Shape):
     change: float | None = Field(description="The share by which the value differs: 0.055 is 5.5 % up.")
 
 
+class Pace(_Shape):
+    """How a grain to date stands before its end, where its objective has `pacing`."""
+
+    share: float | None = Field(description="The value as a share of what is expected by now: 0.82 is 82 %.")
+    expected: float | None = Field(description="What the value should be by now.")
+    elapsed: float = Field(description="The share of the grain that has passed, 0 to 1.")
+    forecast: float | None = Field(description="What the value comes to at the grain's end, as it goes.")
+    forecast_low: float | None = Field(description="Four of five grains end between this and `forecast_high`.")
+    forecast_high: float | None
+    way: Literal["linear", "seasonal"]
+    reason: str
+
+
 class Value(_Shape):
     """A value, as in the topic `NAME.values`; numbers come with all their digits."""
 
@@ -43,7 +56,7 @@ class Value(_Shape):
     target: float | None
     status: Status | None
     status_reason: str | None
-    pace: None
+    pace: Pace | None
     compare: Comparison | None
     final_after: str | None
 

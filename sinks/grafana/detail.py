@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
+from engine.pace.judging import is_paced
 from sinks import names
 from sinks.board.definitions import in_words
 from sinks.grafana.alerts import alerts_by_series
@@ -43,6 +44,8 @@ _MILLISECONDS = 1000
 def detail(subject: Subject) -> list[Section]:
     top = Line(8, [8, 8, 8], [_words(subject), value_tile(subject, count=5, sparkline=False), _now(subject)])
     history = [Line(10, [16, 8] if subject.has_comparison else [24], list(_courses(subject)))]
+    if is_paced(subject.plan.kpi):
+        history.append(Line(8, [12, 12], list(_pace(subject))))
     if subject.has_status:
         history.append(Line(6, [24], [_statuses(subject)]))
     return [
@@ -116,6 +119,28 @@ def _courses(subject: Subject) -> Iterator[Panel]:
             replace(CHANGE, color=color, mappings=()),
             max_data_points=points,
         )
+
+
+def _pace(subject: Subject) -> Iterator[Panel]:
+    """What should be there by now beside what is, and where it will end."""
+    color = by_series() if subject.dimensions else fixed(OK)
+    suffix = f" {subject.series}" if subject.dimensions else ""
+    yield lines(
+        "Pace",
+        [Query(_shown(subject, names.KPI_PACE), subject.series or "Pace")],
+        replace(CHANGE, color=color, mappings=()),
+        description="The value as a share of what is expected by now: 100 % is on pace.",
+    )
+    yield lines(
+        "Expected by now, and forecast",
+        [
+            Query(_shown(subject, names.KPI_VALUE), subject.series or "Value"),
+            Query(_shown(subject, names.KPI_EXPECTED), "Expected" + suffix, style=TARGET_STYLE),
+            Query(_shown(subject, names.KPI_FORECAST), "Forecast" + suffix, style=EARLIER_STYLE),
+        ],
+        replace(subject.look, color=color, mappings=()),
+        description="The forecast is what the value comes to at the end of its period, as it goes.",
+    )
 
 
 def _statuses(subject: Subject) -> Panel:

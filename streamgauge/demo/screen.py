@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.catalog.model import Catalog, Kpi
-from streamgauge.live import ANY, COLUMNS, Value, add_columns, cells, dimension_text, fitted, shortened, sparkline
+from streamgauge.live import ANY, Value, add_columns, cells, columns_of, dimension_text, fitted, shortened, sparkline
 
 SERIES_SHOWN = 3  # of a KPI with dimensions: the largest ones
 WIDE, NARROW = 38, 27  # of a KPI's title
@@ -147,7 +147,7 @@ def values_table(
     most: int = ANY,
 ) -> Table:
     """A line per KPI, the largest series of those with dimensions; columns and lines that do not fit are left out."""
-    columns = [column for column in COLUMNS if column != "trend" or trends]
+    columns = columns_of((value for series in values.values() for value in series), trends=bool(trends))
     widest = WIDE if width >= 100 else NARROW
     return fitted(lambda left: _table(catalog, values, trends or {}, left, lines, widest, most), columns, width)
 
