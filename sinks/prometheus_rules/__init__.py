@@ -1,0 +1,1 @@
+"""What Prometheus is to record and to watch of a catalog, with the tests that promtool runs on it."""
