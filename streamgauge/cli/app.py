@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from streamgauge.cli import (
+    alerts,
     demo,
     dlq,
     generate,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 for module in (demo, services, validate, lint, topics, worker, serve, send, values, watch):
     module.add_to(app)
+app.add_typer(alerts.app)
 app.add_typer(simulate.app)
 app.add_typer(dlq.app)
 app.add_typer(token.app)
