@@ -110,7 +110,7 @@ def _judged(
         else:
             reasons.append(f"nothing is expected by {where[row]}")
     notes = [note if is_ else "" for note, is_ in zip(_notes(objective, course, elapsed, grain), there, strict=True)]
-    targets = [text and format(text, "f") for text in (bounds.lower, bounds.upper)]
+    targets = [None if bound is None else format(bound, "f") for bound in (bounds.lower, bounds.upper)]
     return pl.DataFrame(
         {
             "pace_share": pl.Series(ratio.round(6), nan_to_null=True),
