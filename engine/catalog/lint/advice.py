@@ -23,6 +23,9 @@ WEIGHTS: Final[Mapping[LintRule, int]] = {
     "leading": 20,
     "few": 10,
     "reviews": 10,
+    "finished": 10,
+    "flapping": 10,
+    "runbook": 5,
     "unused": 0,
 }
 _WARNING_FROM: Final = 20

@@ -57,6 +57,17 @@ def derived(expr: str, **changes: str | None) -> str:
     return kpi(metric=None, type="derived", expr=expr, **changes)
 
 
+def month(more: str) -> str:
+    return kpi(
+        window="{type: cumulate, grain_to_date: month, step: 1h}",
+        alerts=f"[{{alert: Low, when: {{below: 5}}{more}}}]",
+    )
+
+
+def leads() -> dict[str, str]:
+    return {"a": kpi(leads="{kpi: b, by: 3d}"), "b": kpi(metric="orders", indicator="lagging", unit="orders")}
+
+
 def catalog_of(kpis: Mapping[str, str], goals: Mapping[str, str] = GROW, more: str = "") -> Catalog:
     parts = [f"{section}:\n" + "".join(f"  {name}: {text}\n" for name, text in entries.items())
              for section, entries in (("goals", goals), ("kpis", kpis)) if entries]  # fmt: skip
@@ -135,6 +146,45 @@ CASES = [
     Case("achievable", "met once", {"a": kpi()}, history={"a": [seen([80, 100, *range(70, 80)])]}),
     Case("achievable", "too few days to say", {"a": kpi()}, history={"a": [seen([80, 92])]}),
     Case("achievable", "no history", {"a": kpi()}),
+    Case("runbook", "none", {"a": kpi(alerts="[{alert: Low, when: {below: 5}}]")}, ['kpi "a": no runbook for Low']),
+    Case("runbook", "one", {"a": kpi(alerts="[{alert: Low, when: {below: 5}, runbook_url: 'https://example.org'}]")}),
+    Case("finished", "a month", {"a": month("")}, ['kpi "a": Low judges the finished month only']),
+    Case("finished", "each step", {"a": month(", evaluate: open")}),
+    Case("finished", "as information", {"a": month(", severity: info")}),
+    Case("finished", "days by themselves", {"a": kpi(alerts="[{alert: Low, when: {below: 5}}]")}),
+    Case(
+        "flapping",
+        "to and fro",
+        {"a": kpi(alerts="[{alert: Low, severity: critical, when: {below: 50}}]")},
+        ['kpi "a": Low would have ended after one value 3 of 3 times'],
+        history={"a": [seen([60, 40, 60, 40, 60, 40, 60])]},
+    ),
+    Case(
+        "flapping",
+        "recovery far away",
+        {"a": kpi(alerts="[{alert: Low, severity: critical, when: {below: 50, recover: 70}}]")},
+        history={"a": [seen([60, 40, 60, 40, 60, 40, 60])]},
+    ),
+    Case(
+        "flapping",
+        "it waits",
+        {"a": kpi(alerts="[{alert: Low, severity: critical, when: {below: 50}, for: 2d}]")},
+        history={"a": [seen([60, 40, 60, 40, 60, 40, 60])]},
+    ),
+    Case(
+        "leading",
+        "it foretells nothing",
+        leads(),
+        ['kpi "a": does not foretell kpi "b": 3 days apart they correlate at 0.03'],
+        history={"a": [seen([1, 2] * 15)], "b": [seen([1, 1, 2, 2] * 8)]},
+    ),
+    Case(
+        "leading",
+        "it foretells",
+        leads(),
+        history={"a": [seen([n * n % 17 for n in range(30)])], "b": [seen([(n - 3) ** 2 % 17 for n in range(30)])]},
+    ),
+    Case("leading", "too little to say", leads(), history={"a": [seen([1, 2])], "b": [seen([1, 2])]}),
     Case(
         "achievable",
         "at most",
