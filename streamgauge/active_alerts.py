@@ -116,7 +116,7 @@ def length(seconds: float) -> str:
     """``2 h 10 min``: the largest unit and the next one; events of a replay may be ahead of the clock."""
     left = max(0, int(seconds))
     at = next((place for place, (size, _) in enumerate(_UNITS) if left >= size), len(_UNITS) - 1)
-    parts = []
+    parts: list[str] = []
     for size, name in _UNITS[at : at + 2]:
         count, left = divmod(left, size)
         if count or not parts:

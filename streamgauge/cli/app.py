@@ -19,6 +19,7 @@ from streamgauge.cli import (
     send,
     serve,
     services,
+    silence,
     simulate,
     token,
     topics,
@@ -42,6 +43,7 @@ app = typer.Typer(
 for module in (demo, services, validate, lint, topics, worker, serve, send, values, watch):
     module.add_to(app)
 app.add_typer(alerts.app)
+app.add_typer(silence.app)
 app.add_typer(simulate.app)
 app.add_typer(dlq.app)
 app.add_typer(token.app)
