@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.catalog.alerting import MINUTE_US, Alert, Threshold
+from engine.catalog.alerting import MINUTE_US, Alert, Anomaly, Change, Holidays, NoData, PaceBelow, Threshold
 from engine.catalog.loader import parse
 from engine.catalog.model import (
     Calendar,
@@ -185,3 +185,37 @@ def test_a_place_in_the_catalog_can_be_located() -> None:
     loaded = parse([(path.name, path.read_text())])
     assert loaded.locate(("kpis", "gross_margin")) == "storefront.yaml:49"
     assert loaded.locate(("kpis", "gross_margin", "window", "step")) == "storefront.yaml:53"
+
+
+def test_a_share_follows_the_kpis_own_objective_until_the_segment_has_another() -> None:
+    own = ", ".join(
+        (
+            "{op: gte, value: 100}",
+            *(f"{{op: gte, value: {n}00, valid_from: 2026-0{m}-01}}" for n, m in ((2, 3), (4, 9))),
+        )
+    )
+    segment = "{op: gte, share: 25%, where: {r: EU}, valid_from: 2026-02-01}"
+    later = "{op: gte, value: 70, where: {r: EU}, valid_from: 2026-06-01}"
+    catalog = load(
+        "version: 1\nname: a\nsources:\n  s: {topic: t, event_time: at, fields: {at: timestamp, r: string}}\n"
+        "metrics:\n  n: {source: s, agg: count}\nkpis:\n"
+        "  k: {metric: n, group_by: [r], window: {type: tumble, size: 1h},\n"
+        f"      objectives: [{segment}, {own}, {later}]}}\n"
+    )
+    held = [(one.value, one.valid_from) for one in catalog.kpis["k"].objectives if one.where]
+    assert held == [(25, "2026-02-01"), (70, "2026-06-01"), (50, "2026-03-01")]
+
+
+def test_conditions_and_silences_are_read_as_they_are_meant(everything: Catalog) -> None:
+    alerts = {alert.name: alert for kpi in everything.kpis.values() for alert in kpi.alerts}
+    assert alerts["Change"].when == Change(Threshold(*map(Decimal, ("-0.05", "0.5", "-0.04", "0.4"))))
+    assert alerts["Unlike"].when == Anomaly(Decimal(4), Decimal(4), 8, 4)
+    assert alerts["NoData"].when == NoData(48 * HOUR_US, 14 * 24 * HOUR_US)
+    assert [pair.rate for pair in alerts["BurnsFast"].when.windows] == [Decimal("14.4"), 6]  # type: ignore[union-attr]
+    assert alerts["Pace"].when == PaceBelow(Decimal("0.9"), Decimal("0.95"))
+    assert (alerts["Seen"].evaluate, alerts["Fall"].evaluate) == ("open", "closed")
+    night, move, days_off, sundays = everything.silences
+    assert (night.start_minute, night.end_minute, night.timezone) == (22 * 60, 6 * 60, "Europe/Dublin")
+    assert move.from_us == 1_798_114_500_000_000  # 18:00 in Kathmandu, 12:15 UTC
+    assert days_off.holidays and sundays.weekdays == ("sunday",)
+    assert everything.holidays == Holidays("DE", "BY")
