@@ -21,6 +21,7 @@ from engine.catalog.model import Catalog, Field, FieldType, Kpi, Metric, Offset,
 from engine.event_time.durations import DAY_US, nominal_us
 from engine.event_time.windows import Windows, windows_for
 from engine.expressions import Derived, compile_derived, compile_expression
+from engine.lookback.needs import needs_of
 from engine.pace.judging import is_paced
 from engine.pace.profiles import HISTORY_DAYS
 from engine.values import KpiFacts
@@ -245,6 +246,9 @@ class _Planner:
         reach = windows.max_length_us + longest_us(offset) + longest_us(kpi.compare) + windows.max_step_us
         if is_paced(kpi):
             reach += (HISTORY_DAYS + 2) * DAY_US + self.settled_us(kpi)
+        if (needs := needs_of(kpi)) is not None:
+            back = max(windows.max_length_us + longest_us(offset) + needs.weeks_us, needs.longest_us)
+            reach = max(reach, back + windows.max_step_us)
         draft.retain_us = max(draft.retain_us, reach)
         return draft, draft.columns[column.id], offset
 
@@ -302,6 +306,8 @@ def plan_catalog(catalog: Catalog, sequence: int = 0) -> Plan:
     for kpi in catalog.kpis.values():
         metrics = _metrics_of(kpi)
         offsets = [offset for _, offset in metrics if offset is not None]
+        if (needs := needs_of(kpi)) is not None:
+            offsets += needs.offsets(kpi.calendar.timezone)
         windows = windows_for(kpi.window, kpi.calendar, [*offsets, *([kpi.compare] if kpi.compare else [])])
         found.append((kpi, windows, [planner.term(kpi, windows, name, offset) for name, offset in metrics]))
     views = {
