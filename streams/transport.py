@@ -132,7 +132,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         consumer = self._ensure_consumer()
         consumer._fetcher.error_future.add_done_callback(self._fetching_ended)
-        consumer._coordinator._do_commit_offsets = _committing_as_member(consumer._coordinator)
+        consumer._coordinator._do_commit_offsets = committing_as_member(consumer._coordinator)
 
     def _fetching_ended(self, fetching: asyncio.Task[None]) -> None:
         """aiokafka tells nobody that its fetching failed: whoever waits for records would wait for ever."""
@@ -185,7 +185,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Faust's warnings of slow streams look at acknowledgements that this transport does not keep."""
 
 
-def _committing_as_member(coordinator: Any) -> Callable[..., Awaitable[None]]:
+def committing_as_member(coordinator: Any) -> Callable[..., Awaitable[None]]:
     """What sends a commit, but not of one who is no member any more.
 
     Such a one, as a worker that wakes up too late, would commit without a generation; and Kafka takes that for a

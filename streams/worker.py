@@ -19,12 +19,14 @@ from faust.types import TP
 from engine.blocks import UnknownVersion
 from engine.catalog.model import Catalog
 from engine.plan import Plan, plan_catalog
+from sinks.alerting.metrics import AlertMetrics
 from sinks.errors import SinkError
 from sinks.names import consumer_group, partials_topic, values_topic
 from sinks.prometheus import EngineMetrics, PrometheusSink
 from sinks.redis.connection import RedisAddress
 from sinks.redis.sink import RedisSink
 from streams.accumulate import Accumulate, listed
+from streams.alerting.following import AlertFollower, AlertSettings
 from streams.app import KafkaSettings, StreamApp
 from streams.dead_letters import TooManyDeadLetters
 from streams.dedupe_files import DedupeFiles
@@ -91,6 +93,7 @@ class WorkerSettings:
     rebalance_timeout: float = 30.0
     local_copies: bool = False
     dedupe_memory_bytes: int = 512 * 1024 * 1024
+    alerts: AlertSettings | None = None  # without, this worker delivers no alerts
     roll_back_from: str | None = None  # the id of the newest catalog, where this one was replaced by it
 
 
@@ -193,7 +196,7 @@ class _Worker:
                 "catalog %s (%s): metrics and health at http://%s:%d",
                 catalog.name, self._definitions.id, settings.host, port,
             )  # fmt: skip
-            await self._work(app, redis)
+            await self._work(app, redis, writer)
             if redis is not None and self._failure is None:
                 await redis.drained(DRAIN_SECONDS)
         if self._failure is not None:
@@ -212,7 +215,7 @@ class _Worker:
         self._metrics.watch("redis", sink)
         return await stack.enter_async_context(sink)
 
-    async def _work(self, app: StreamApp, redis: RedisSink | None) -> None:
+    async def _work(self, app: StreamApp, redis: RedisSink | None, writer: BulkWriter) -> None:
         """From joining the group to leaving it."""
         self._health.unready = {"assignment": "no partitions are assigned yet"}
         loops = [
@@ -225,6 +228,8 @@ class _Worker:
         if redis is not None:
             topic = values_topic(self._catalog.name)
             loops.append(refilling(redis, topic, self._settings.brokers, self._settings.security))
+        if self._settings.alerts is not None:
+            loops.append(self._delivering_alerts(self._settings.alerts, writer))
         tasks = [asyncio.create_task(self._guarded(loop)) for loop in loops]
         starting = asyncio.create_task(self._guarded(app.start()))
         await self._ending.wait()
@@ -336,6 +341,13 @@ class _Worker:
             if not app.started:
                 continue
             logging.getLogger("aiokafka").setLevel(logging.ERROR)
+
+    async def _delivering_alerts(self, alerts: AlertSettings, writer: BulkWriter) -> None:
+        settings, metrics = self._settings, AlertMetrics(self._metrics.registry)
+        follower = AlertFollower(
+            self._catalog, settings.brokers, settings.security, writer, alerts, metrics, settings.redis
+        )
+        await follower.run()
 
     async def _watching_catalog(self) -> None:
         """Warns once when the catalog's files are not what this worker goes by any more."""

@@ -12,6 +12,7 @@ PACKAGES = {  # of Debian
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "amtool": "prometheus-alertmanager",
+    "prometheus-alertmanager": "prometheus-alertmanager",
 }
 REQUIRED = "PROGRAMS_REQUIRED"
 

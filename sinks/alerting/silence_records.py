@@ -1,6 +1,6 @@
 """Silences made by command: JSON objects in `NAME.silences`, by their id. They always end.
 
-``{"id", "comment", "by", "created", "from", "until", "kpis": [..], "alerts": [..], "where": {..}}``; times are RFC 3339,
+``{"id", "comment", "by", "created", "from", "until", "kpis": [..], "alerts": [..], "where": {..}}``; times: RFC 3339,
 empty ``kpis`` means all KPIs, ``alerts`` likewise. One that is taken back is a record without a value.
 """
 

@@ -30,7 +30,7 @@ class Update:
 
     @property
     def value(self) -> Value:
-        return _parse(self.json)
+        return parse(self.json)
 
     @property
     def at(self) -> tuple[int, int]:
@@ -97,7 +97,7 @@ async def history(
 ) -> list[Value]:
     """The newest value of each past window of a series that ends in [since, until], by window end."""
     answer: Any = await redis.xrange(redis_series_key(name, kpi, "history", dims))
-    values = map(_parse, newest_of_windows(answer))
+    values = map(parse, newest_of_windows(answer))
     return [value for value in values if _within(value, since, until)]
 
 
@@ -116,7 +116,7 @@ def newest_of_windows(entries: Any) -> list[str]:
 async def alerts(redis: Redis, name: str) -> list[Value]:
     """The active alerts of a catalog, in the order of their keys."""
     answer: Any = await redis.hgetall(redis_alerts(name))
-    return [_parse(_text(answer[key])) for key in sorted(answer)]
+    return [parse(_text(answer[key])) for key in sorted(answer)]
 
 
 async def updates(
@@ -169,7 +169,7 @@ async def _last(redis: Redis, key: str) -> str:
 
 
 async def _values(redis: Redis, name: str, kpi: str, members: list[str]) -> list[Value]:
-    return [_parse(json) async for _, _, json in current_texts(redis, name, kpi, members)]
+    return [parse(json) async for _, _, json in current_texts(redis, name, kpi, members)]
 
 
 def dimensions(dims: str) -> dict[str, str]:
@@ -202,7 +202,8 @@ def _parts(members: Sequence[str]) -> Iterator[list[str]]:
         yield part
 
 
-def _parse(text: str) -> Value:
+def parse(text: str) -> Value:
+    """The object of a value's JSON text."""
     value: Value = json.loads(text, parse_float=Decimal)
     return value
 

@@ -61,6 +61,48 @@ OutputFormat = Annotated[Format, option("format", "How the result is written.", 
 DataDir = Annotated[Path, option("data-dir", "Where data is kept between runs.", metavar="DIR")]
 Host = Annotated[str, option("host", "The address to listen on.", metavar="ADDRESS")]
 
+ALERTS = "Alerts"
+ReceiversFile = Annotated[
+    Path | None,
+    option(
+        "receivers",
+        "YAML file of receivers and routes: who is told of which alerts.",
+        metavar="FILE",
+        rich_help_panel=ALERTS,
+        show_default=False,
+    ),
+]
+Alertmanagers = Annotated[
+    list[str] | None,
+    option(
+        "alertmanager",
+        "Address of an Alertmanager that is told of all alerts; every replica, repeated or with commas between.",
+        metavar="URL",
+        rich_help_panel=ALERTS,
+        show_default=False,
+    ),
+]
+BoardUrl = Annotated[
+    str | None,
+    option(
+        "board-url",
+        "Where people find the board; notifications link to it.",
+        metavar="URL",
+        rich_help_panel=ALERTS,
+        show_default=False,
+    ),
+]
+GrafanaUrl = Annotated[
+    str | None,
+    option(
+        "grafana-url",
+        "Where people find Grafana; notifications link to it.",
+        metavar="URL",
+        rich_help_panel=ALERTS,
+        show_default=False,
+    ),
+]
+
 _BROKERS = option(
     "brokers",
     "Kafka's bootstrap servers.",

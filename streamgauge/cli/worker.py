@@ -11,7 +11,20 @@ import typer
 
 from streamgauge.cli.failures import reaching_kafka, refused, unreachable, usage
 from streamgauge.cli.loading import usable_catalog
-from streamgauge.cli.options import CatalogPath, DataDir, Host, duration, memory, option, with_connections
+from streamgauge.cli.options import (
+    ALERTS,
+    Alertmanagers,
+    BoardUrl,
+    CatalogPath,
+    DataDir,
+    GrafanaUrl,
+    Host,
+    ReceiversFile,
+    duration,
+    memory,
+    option,
+    with_connections,
+)
 
 if TYPE_CHECKING:
     from sinks.redis.connection import RedisAddress
@@ -66,6 +79,30 @@ def worker(
             metavar="SIZE",
         ),
     ] = "512MiB",  # type: ignore[assignment]
+    receivers: ReceiversFile = None,
+    alertmanager: Alertmanagers = None,
+    board_url: BoardUrl = None,
+    grafana_url: GrafanaUrl = None,
+    alert_max_age: Annotated[
+        float,
+        option(
+            "alert-max-age",
+            "Nobody is told of an alert that is older than this by the clock, as in a replay.",
+            parser=duration,
+            metavar="DURATION",
+            rich_help_panel=ALERTS,
+        ),
+    ] = "15m",  # type: ignore[assignment]
+    alert_group_wait: Annotated[
+        float,
+        option(
+            "alert-group-wait",
+            "How long an alert waits that another one could mute.",
+            parser=duration,
+            metavar="DURATION",
+            rich_help_panel=ALERTS,
+        ),
+    ] = "10s",  # type: ignore[assignment]
     roll_back_from: Annotated[
         str | None,
         option(
@@ -78,11 +115,16 @@ def worker(
 ) -> None:
     """Fold events into values: one worker of as many as there are partitions.
 
-    Without --redis the values go to Kafka and Prometheus only. Runs until SIGTERM or Ctrl-C; then flushes, commits
-    and leaves within ten seconds.
+    Without --redis the values go to Kafka and Prometheus only. One worker of all tells receivers of alerts. Runs until
+    SIGTERM or Ctrl-C; then flushes, commits and leaves within ten seconds.
     """
+    from sinks.alerting.content import Links
     from sinks.errors import SinkError
     from streamgauge.catalog_files import CatalogUnreadable, catalog_texts
+    from streamgauge.receivers import checked_address, open_receivers, read_receivers
+    from streamgauge.settings import SettingsError
+    from streams.alerting.decisions import Bounds
+    from streams.alerting.following import AlertSettings
     from streams.worker import REFUSALS, WorkerSettings, run_worker
 
     def as_it_is_now() -> list[tuple[str, str]]:
@@ -94,6 +136,14 @@ def worker(
     if store is Store.ROCKSDB and find_spec("rocksdict") is None:
         raise usage("--store rocksdb needs rocksdict, which is not installed: pip install 'streamgauge[rocksdb]'")
     found = usable_catalog(catalog)
+    try:
+        alerts = AlertSettings(
+            open_receivers(read_receivers(receivers, alertmanager or ())),
+            Links(found.name, checked_address("board-url", board_url), checked_address("grafana-url", grafana_url)),
+            Bounds(max_age_us=round(alert_max_age * 1_000_000), group_wait_us=round(alert_group_wait * 1_000_000)),
+        )
+    except SettingsError as error:
+        raise usage(str(error)) from error
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -111,6 +161,7 @@ def worker(
         flush_interval=flush_interval,
         local_copies=store is Store.ROCKSDB,
         dedupe_memory_bytes=dedupe_memory,
+        alerts=alerts,
         roll_back_from=roll_back_from,
     )
     with reaching_kafka(kafka):
