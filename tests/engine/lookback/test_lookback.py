@@ -232,3 +232,17 @@ def test_spans_are_read_once() -> None:
     ends = T0 + HOUR * np.arange(1000, dtype=np.int64)
     spans: Spans = lookback._weeks(ends).spans
     assert len(spans) == 1000 + 3 * 168
+
+
+def test_many_windows_are_read_bit_by_bit_with_the_same_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig, sent = rig_of(planned(HOURLY, ANOMALY)), events(500, seed=7, weeks=6)
+    run(rig, sent, chunk=250)
+    h, end_us = asked(rig, ["EU", "US"], [T0 + hour * HOUR for hour in range(4 * 168, 5 * 168, 3)])
+    value: Floats = (np.arange(len(h)) % 3).astype(np.float64)
+    expected = lookback_of(rig).scores(ANOMALY, h, end_us, value)
+    assert np.isfinite(expected.score).sum() > 20
+    monkeypatch.setattr("engine.lookback.reading._SPANS_AT_ONCE", 7)
+    monkeypatch.setattr("engine.lookback.lookback._PLACES_AT_ONCE", 200)
+    found = lookback_of(rig).scores(ANOMALY, h, end_us, value)
+    np.testing.assert_array_equal(found.score, expected.score)
+    np.testing.assert_array_equal(found.weeks, expected.weeks)
