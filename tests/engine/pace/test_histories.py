@@ -132,11 +132,12 @@ def test_panes_are_kept_for_the_weeks_that_pacing_looks_back() -> None:
 
 
 def test_days_and_hours_are_those_of_the_kpis_time_zone() -> None:
-    """In Kathmandu, 5:45 ahead, shops that open at 8 of UTC take nothing before 13:45."""
+    """In Kathmandu, 5:45 ahead, shops that are open from 8 to 20 of UTC take nothing from 1:45 to 13:45. Profiles go by
+    whole hours of the wall clock.
+    """
     text = KPIS.replace("    compare:", "    timezone: Asia/Kathmandu\n    compare:")
     rig = Rig(planned(shop(text)))
     run_days(rig, events(), 0, DAYS)
     by_end = {at: pace_of(value) for (region, at), value in rig.newest("sales").items() if region == "EU"}
-    expected = {hour: by_end[f"2026-03-01T{hour}:00:00+05:45"]["expected"] for hour in (13, 14, 23)}
-    assert expected[13] == 0
-    assert 0 < expected[14] < 60 < expected[23] < 2000  # type: ignore[operator]
+    at = [by_end[f"2026-03-02T{hour}:45:00+05:45"]["expected"] for hour in ("00", "02", "12", "13", "14", "23")]
+    assert 0 < at[0] < at[1] == at[2] < at[3] < at[4] < at[5] < 2000  # type: ignore[operator]
