@@ -90,6 +90,7 @@ class MergePartition:
         self._by_id = {publisher.id: publisher for publisher in self._kpis}
         self._alerts = {publisher.id: self._alerts_of(publisher) for publisher in self._kpis if _is_judged(publisher)}
         self._gone: list[tuple[bytes, SeriesAlerts]] = []  # of KPIs, as they were defined, that are no longer there
+        self._over: list[bytes] = []  # keys of those that were told that
         self._home = {view.dimensions.id: view.dimensions.partition(0, partitions) for view in plan.views}
         self._waiting: dict[str, dict[bytes, tuple[BlockKey, bytes]]] = {}
         self._unread: list[bytes] = []
@@ -268,6 +269,8 @@ class MergePartition:
             self._merged[name] = max(self._merged.get(name, NEVER), watermark.merged())
         for publisher in self._kpis:
             publisher.prepare(*self._watermark(publisher.plan), self._since(publisher.plan), open_windows=open_windows)
+        for id_, judged in self._alerts.items():
+            judged.ask(self._by_id[id_].closed_ends())
         for store in self._stores.values():
             store.windows.merge_asked()
         out = Outgoing()
@@ -286,11 +289,13 @@ class MergePartition:
         for id_, alerts in self._alerts.items():
             watermark, _ = self._watermark(self._by_id[id_].plan)
             if watermark != NEVER:
-                now = Moment(watermark, self.epoch, refresh=not self.behind)
+                now = Moment(watermark, self.epoch, self._since(alerts.plan), refresh=not self.behind)
                 alerts.judge(rows.get(alerts.plan.kpi.name), now, told)
-        for key, record in self._gone:
-            told.objects.extend(ended(record.kpi, record.dims, one, self.epoch) for one in record.alerts)
-            told.records.append((key, None))
+        told.records.extend((key, None) for key in self._over)
+        self._over = [key for key, _ in self._gone]
+        for _, record in self._gone:
+            last = [*record.untold, *(ended(record.kpi, record.dims, one, self.epoch) for one in record.alerts)]
+            told.objects.extend((key.encode(), text) for key, text in last)
         self._gone.clear()
         return told.objects
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from engine.event_time import NEVER
 from engine.event_time.windows import Spans
+from engine.event_time.zones import Times
 from engine.finishing import Evaluated, Unfinished
 from engine.keyed_rows import Indexes, Keys
 from engine.kpis import Gathered, KpiEvaluator
@@ -86,6 +87,14 @@ class KpiPublisher:
         else:
             closed = shown.closed_us
         self._turn = _Turn(watermark, since_us, closed, due, silent, asked_again)
+
+    def closed_ends(self) -> Times:
+        """Ends of the windows that close, or have closed and changed, in the publication that was prepared."""
+        turn = self._turn
+        if turn is None or not turn.due:
+            return np.empty(0, dtype=np.int64)
+        ends = np.unique(np.concatenate([due.reads.spans.end_us for due in turn.due]))
+        return ends[ends <= turn.watermark]
 
     def publish(self, out: Outgoing) -> Unfinished | None:
         """The values that were prepared, None where there are none."""

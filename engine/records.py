@@ -125,11 +125,16 @@ class SeriesAlert(msgspec.Struct, frozen=True):
 
 
 class SeriesAlerts(msgspec.Struct, frozen=True):
-    """What is pending or firing of one series of one KPI; ``dims`` in their key form."""
+    """What is pending or firing of one series of one KPI; ``dims`` in their key form. ``untold``: the objects that were
+    decided with it (key, JSON), which may not have been told when their worker was killed; ``judged_us``: by alert, the
+    last instant that was decided of those that have become inactive with it.
+    """
 
     kpi: str
     dims: str
     alerts: list[SeriesAlert]
+    untold: list[tuple[str, bytes]]
+    judged_us: dict[str, int]
     version: int = VERSION
 
 

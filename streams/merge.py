@@ -1,7 +1,8 @@
 """The second stage at work: partitions of partials of this worker, from their assignment to their revocation.
 
 Records are taken in as they come, and published together: revisions, states of alerts and shares; values to
-`NAME.values` and alerts to `NAME.alerts`, values then to the sinks; the manifest; tombstones and the commit; each step acknowledged before the next (protocol rules 12 and 14).
+`NAME.values` and alerts to `NAME.alerts`, values then to the sinks; the manifest; tombstones and the commit; each step
+acknowledged before the next (protocol rules 12 and 14).
 """
 
 from __future__ import annotations

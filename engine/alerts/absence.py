@@ -1,18 +1,20 @@
 """Series that have had no event for too long, in event time, out of the panes that hold events.
 
-What can be seen is the pane: a series is silent from the end of its last pane. Panes count once the watermark has
-passed their end: events of a partition that is behind may still fill a gap.
+What can be seen is the pane: a series is silent from the end of its last pane, and heard again at the end of its next
+one. Panes count once the watermark has passed their end, since events of a partition that is behind may still fill a
+gap; so all instants are bounds of panes (and whole minutes), and a replay decides alike.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.alerts.states import BREACH, RECOVERED, Verdict, minute_from
+from engine.alerts.states import BREACH, RECOVERED, Verdict
 from engine.catalog.alerting import MINUTE_US, NoData
 from engine.event_time.zones import Times
 from engine.keyed_rows import Keys, put_together
@@ -82,23 +84,30 @@ class Presence:
         and who is not expected any more.
         """
         for series, before, start in gaps:
-            began = minute_from(before + rule.after_us)
+            began = self._bound(before + rule.after_us)
             if began <= start:
                 if since_us < began < before + rule.expected_us:
                     yield Silence(series, began, BREACH, before)
-                yield Silence(series, start, RECOVERED, before)
-        due = (self._last + rule.after_us <= watermark_us) & (self._last + rule.expected_us > since_us - MINUTE_US)
+                yield Silence(series, start + self._pane_us, RECOVERED, before)
+        due = (self._last + rule.after_us <= watermark_us) & (
+            self._last + rule.expected_us > since_us - max(MINUTE_US, self._pane_us)
+        )
         if not due.any():
             return
         ahead = self._first_ahead(self._h[due])
         for series, last, heard in zip(self._h[due].tolist(), self._last[due].tolist(), ahead.tolist(), strict=True):
-            began, over = minute_from(last + rule.after_us), minute_from(last + rule.expected_us)
-            if 0 <= heard <= began:
+            began, over = self._bound(last + rule.after_us), self._bound(last + rule.expected_us)
+            if 0 <= heard < began:
                 continue
             if since_us < began <= watermark_us:
                 yield Silence(series, began, BREACH, last)
             if since_us < over <= watermark_us:
                 yield Silence(series, over, RECOVERED, last)
+
+    def _bound(self, time_us: int) -> int:
+        """The first bound of a pane at or after an instant that is a whole minute."""
+        pane_us = math.lcm(self._pane_us, MINUTE_US)
+        return -(-time_us // pane_us) * pane_us
 
     def _first_ahead(self, h: Hashes) -> npt.NDArray[np.int64]:
         """The start of the first pane beyond the watermark in which each series has events; -1 where there is none."""

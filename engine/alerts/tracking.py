@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Final, cast
 
 import numpy as np
@@ -19,14 +20,26 @@ from engine.alerts import objects
 from engine.alerts.absence import Presence, Silence
 from engine.alerts.active import ActiveAlerts, Moment, Sight, Told
 from engine.alerts.states import BREACH, RECOVERED, Verdict, minute_upto
-from engine.alerts.verdicts import Codes, Mask, concerned, of_values, steps_are_judged, whole_grains
-from engine.alerts.words import because, digits, length
-from engine.catalog.alerting import Alert, Change, NoData, PaceBelow
-from engine.catalog.model import Cumulate
+from engine.alerts.verdicts import (
+    Codes,
+    Mask,
+    by_target,
+    concerned,
+    of_burns,
+    of_scores,
+    of_values,
+    steps_are_judged,
+    whole_grains,
+)
+from engine.alerts.words import anomaly_words, because, burn_words, digits, length
+from engine.catalog.alerting import Alert, Anomaly, BurnRate, Change, NoData, PaceBelow
+from engine.catalog.model import Cumulate, Objective
 from engine.changes import Changed
 from engine.event_time import NEVER
 from engine.event_time.zones import Times
 from engine.kpis import KpiEvaluator
+from engine.lookback.lookback import Lookback
+from engine.lookback.needs import needs_of
 from engine.plan import KpiPlan
 from engine.records import JUDGED, JudgedFrom, SeriesAlerts, encode, record_key
 from engine.series import OTHER, Directory, Hashes, dims_text
@@ -83,6 +96,7 @@ class KpiAlerts:
         self._from: dict[int, int] = {}  # series -> the first start of a window from which it is judged
         self._steps_until = self._grains_until = NEVER  # ends of the last windows that were judged
         self._silence_until = NEVER
+        self._lookback = Lookback(plan, evaluator) if needs_of(plan.kpi) is not None else None
         watched = any(isinstance(rule.when, NoData) for rule in self.rules)
         self._presence = Presence(plan.terms[0].view.pane_us) if watched else None
 
@@ -126,6 +140,11 @@ class KpiAlerts:
             pane, _, h = changes.keys.columns
             self._presence.seen(pane[some], h[some])
 
+    def ask(self, end_us: Times) -> None:
+        """Say which windows will be judged, so that what their rules look back at is merged with all else."""
+        if self._lookback is not None:
+            self._lookback.ask(end_us[end_us >= min(self._steps_until, self._grains_until)])
+
     def judge(self, rows: ValueRows | None, now: Moment, out: Told) -> None:
         """Decide on the windows of a publication, and on the deadlines up to its watermark."""
         if rows is not None:
@@ -133,7 +152,7 @@ class KpiAlerts:
             if len(closed):
                 self._judge_rows(closed, now, out)
         if self._presence is not None and now.watermark_us != NEVER:
-            self._judge_silences(self._presence, now, out)
+            self._judge_silences(self._presence, now)
         self.active.pass_deadlines(now, out)
 
     def _judge_rows(self, rows: _Rows, now: Moment, out: Told) -> None:
@@ -151,22 +170,35 @@ class KpiAlerts:
             if due.any():
                 # What was judged before and is revised counts from now on.
                 at = np.where(rows.ends > last, rows.ends, np.maximum(rows.ends, minute_upto(now.watermark_us)))
-                self._walk(number, rows, np.flatnonzero(due), at, self._verdicts(number, rows), now, out)
+                self._walk(number, rows, np.flatnonzero(due), at, self._verdicts(number, rows, now), now)
         self._steps_until = max(self._steps_until, int(rows.ends[-1]))
         if whole.any():
             self._grains_until = max(self._grains_until, int(rows.ends[whole][-1]))
 
-    def _verdicts(self, number: int, rows: _Rows) -> Judged:
+    def _verdicts(self, number: int, rows: _Rows, now: Moment) -> Judged:
         rule = self.rules[number]
+        if self._lookback is not None and isinstance(rule.when, Anomaly):
+            scores = self._lookback.scores(rule.when, rows.h, rows.ends, rows.frame["value"], now.since_us)
+            return Judged(of_scores(rule, scores, rows.frame), partial(anomaly_words, scores))
+        if self._lookback is not None and isinstance(rule.when, BurnRate):
+            op = self.plan.kpi.objectives[0].op
+            long, short = (np.full((len(rows), len(rule.when.windows)), np.nan) for _ in range(2))
+            for target, mine in by_target(rows.frame):
+                objective = Objective(op, target)
+                burns = self._lookback.burns(rule.when, objective, rows.h[mine], rows.ends[mine], now.since_us)
+                long[mine], short[mine] = burns.long, burns.short
+            return Judged(
+                of_burns(rule, rule.when, long, short, rows.frame), partial(burn_words, rule.when, long, short)
+            )
         return Judged(of_values(rule, rows.frame), partial(_detail, rule, rows))
 
-    def _walk(self, number: int, rows: _Rows, due: Times, at: Times, judged: Judged, now: Moment, out: Told) -> None:
+    def _walk(self, number: int, rows: _Rows, due: Times, at: Times, judged: Judged, now: Moment) -> None:
         """One rule over its rows, series by series. Of a series that is inactive only breaches are looked at."""
         h, breach = rows.h[due], judged.codes[due] == BREACH
         wanted = np.isin(h, np.array(self.active.series, dtype=np.uint64)) | np.isin(h, h[breach])
         due = due[wanted][np.argsort(h[wanted], kind="stable")]
-        bounds = np.flatnonzero(np.append(True, rows.h[due][1:] != rows.h[due][:-1])).tolist() if len(due) else []
-        for first, last in zip(bounds, [*bounds[1:], len(due)], strict=True):
+        bounds = [0, *(np.flatnonzero(np.diff(rows.h[due])) + 1).tolist(), len(due)] if len(due) else []
+        for first, last in pairwise(bounds):
             mine = due[first:last]
             series = int(rows.h[mine[0]])
             breaches = np.flatnonzero(judged.codes[mine] == BREACH)
@@ -181,7 +213,7 @@ class KpiAlerts:
                 position += 1
                 verdict = cast(Verdict, int(judged.codes[row]))
                 look = partial(self._look, number, rows, row, verdict, judged)
-                self.active.decide(series, rows.dims(row), number, verdict, int(at[row]), look, out, now)
+                self.active.decide(series, rows.dims(row), number, verdict, int(at[row]), look, now)
 
     def _look(self, number: int, rows: _Rows, row: int, verdict: Verdict, judged: Judged) -> Sight:
         members = objects.of_value(rows.value(row))
@@ -192,7 +224,7 @@ class KpiAlerts:
 
     # -- series without events -----------------------------------------------------------------------------------------
 
-    def _judge_silences(self, presence: Presence, now: Moment, out: Told) -> None:
+    def _judge_silences(self, presence: Presence, now: Moment) -> None:
         gaps = presence.until(now.watermark_us)
         for number, rule in enumerate(self.rules):
             if isinstance(rule.when, NoData):
@@ -201,9 +233,7 @@ class KpiAlerts:
                     if all((dims[name] or "__null__") == value for name, value in rule.where.items()):
                         shown = dims_text(list(dims), list(dims.values()))
                         look = partial(self._look_at_silence, silence, rule.when, dims)
-                        self.active.decide(
-                            silence.series, shown, number, silence.verdict, silence.at_us, look, out, now
-                        )
+                        self.active.decide(silence.series, shown, number, silence.verdict, silence.at_us, look, now)
         self._silence_until = max(self._silence_until, now.watermark_us)
 
     def _look_at_silence(self, silence: Silence, rule: NoData, dims: Mapping[str, str | None]) -> Sight:

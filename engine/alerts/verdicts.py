@@ -6,7 +6,7 @@ verdict is ever given on a missing number as if it were 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Final
 
@@ -15,10 +15,11 @@ import numpy.typing as npt
 import polars as pl
 
 from engine.alerts.states import BETWEEN, BREACH, RECOVERED, UNKNOWN
-from engine.catalog.alerting import Alert, Change, PaceBelow, Threshold
+from engine.catalog.alerting import Alert, Anomaly, BurnRate, Change, PaceBelow, Threshold
 from engine.catalog.model import Calendar, Cumulate, Window
 from engine.event_time.calendars import LocalCalendar
 from engine.event_time.zones import Times
+from engine.lookback.robust import Scores
 from engine.series import OTHER
 from engine.values import NULL
 
@@ -74,12 +75,34 @@ def of_values(alert: Alert, rows: pl.DataFrame) -> Codes:
     return codes
 
 
-def of_scores(score: Floats, threshold: float, recover: float) -> Codes:
-    """Verdicts on scores that are bad when high; NaN is unknown."""
+def of_scores(alert: Alert, scores: Scores, rows: pl.DataFrame) -> Codes:
+    """Verdicts of an anomaly rule; no score is unknown."""
+    assert isinstance(alert.when, Anomaly)
+    way = alert.when.direction
+    score = np.abs(scores.score) if way == "both" else scores.score if way == "up" else -scores.score
+    threshold, recover = float(alert.when.score), float(alert.when.recover)
     with np.errstate(invalid="ignore"):
         codes = np.where(score > threshold, BREACH, np.where(score > recover, BETWEEN, RECOVERED)).astype(np.int8)
-    codes[np.isnan(score)] = UNKNOWN
+    codes[np.isnan(score) | ~speaking(alert, rows)] = UNKNOWN
     return codes
+
+
+def of_burns(alert: Alert, burn: BurnRate, long: Floats, short: Floats, rows: pl.DataFrame) -> Codes:
+    """Verdicts of burn rates by (row, pair): a pair raises where both of its windows burn faster than its rate."""
+    rates = np.array([float(pair.rate) for pair in burn.windows])
+    with np.errstate(invalid="ignore"):
+        fast = (long > rates) & (short > rates)
+    codes = np.where(fast.any(axis=1), BREACH, RECOVERED).astype(np.int8)
+    unknown = (np.isnan(long) | np.isnan(short)).all(axis=1) | (rows["samples"] < alert.min_sample).to_numpy()
+    codes[unknown] = UNKNOWN
+    return codes
+
+
+def by_target(rows: pl.DataFrame) -> Iterator[tuple[Decimal, Times]]:
+    """The targets that rows are held to, and the rows of each."""
+    targets = rows["target"]
+    for target in targets.drop_nulls().unique(maintain_order=True).to_list():
+        yield Decimal(target), np.flatnonzero((targets == target).fill_null(False).to_numpy())
 
 
 def _change(rows: pl.DataFrame, *, relative: bool) -> pl.Series:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+import numpy as np
+import numpy.typing as npt
+
 from engine.alerts.states import BETWEEN, BREACH, UNKNOWN, Verdict
 from engine.catalog.alerting import Alert, Anomaly, BurnRate, Change, Condition, NoData, PaceBelow, Threshold
+from engine.lookback.robust import Scores
+
+Floats = npt.NDArray[np.float64]
 
 _UNITS = ((7 * 86_400_000_000, "w"), (86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"))
 
@@ -91,6 +97,21 @@ def because(rule: Alert, verdict: Verdict, value: str | None, unit: str | None, 
             return f"{shown}: {detail}, {'not yet' if verdict == BETWEEN else 'at or above'} {percent(recover)}"
         case _:
             return f"{shown}: {detail}"
+
+
+def anomaly_words(scores: Scores, row: int) -> str:
+    score, centre = float(scores.score[row]), float(scores.centre[row])
+    side = "above" if score > 0 else "below"
+    return f"{abs(score):.1f} deviations {side} {centre:.6g}, the median of {int(scores.weeks[row])} weeks"
+
+
+def burn_words(burn: BurnRate, long: Floats, short: Floats, row: int) -> str:
+    """Of the pair that burns fastest for its rate."""
+    over = [min(long[row, i], short[row, i]) / float(pair.rate) for i, pair in enumerate(burn.windows)]
+    at = int(np.nanargmax(over)) if not np.isnan(over).all() else 0
+    pair = burn.windows[at]
+    burns = f"{long[row, at]:.3g} times its even pace over {length(pair.long_us)}"
+    return f"the error budget burns at {burns}, {short[row, at]:.3g} times over {length(pair.short_us)}"
 
 
 def _side(bounds: Threshold, verdict: Verdict, number: Decimal, shown: Callable[[Decimal], str] = digits) -> str:

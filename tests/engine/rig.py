@@ -46,7 +46,7 @@ AT_END = Progress(at_end=True)
 Event = dict[str, object]
 Value = dict[str, object]
 Record = tuple[bytes, bytes | None]
-Step = tuple[Literal["table", "partials", "delete", "windows", "values"], int, object]
+Step = tuple[Literal["table", "partials", "delete", "windows", "values", "alerts"], int, object]
 
 
 def load(text: str) -> Catalog:
@@ -121,6 +121,7 @@ class Rig:
         self.log: list[list[Record]] = [[] for _ in range(merges)]  # partials
         self.windows: list[dict[bytes, bytes]] = [{} for _ in range(merges)]
         self.values: list[Value] = []
+        self.alerts: list[Value] = []  # every object, in the order in which they were told
         self.rejects: list[Reject] = []
         self.unannounced: list[Callable[[], None]] = []  # what happens in the next takeovers, before they are announced
         self.unestablished: list[Callable[[], None]] = []  # and then, once the table was read
@@ -203,6 +204,9 @@ class Rig:
             elif kind == "values":
                 assert isinstance(what, ValueRows)
                 self.values += [json.loads(value, parse_float=Decimal) for _, value in render(what)]
+            elif kind == "alerts":
+                assert isinstance(what, tuple)
+                self.alerts.append(json.loads(what[1], parse_float=Decimal))
             else:
                 assert isinstance(what, tuple)
                 key, value = what
@@ -239,6 +243,7 @@ class Rig:
         steps: list[Step] = [("windows", partition, record) for record in publication.revisions]
         steps += [("partials", to, (key, value)) for to, key, value in publication.shares]
         steps += [("values", partition, rows) for rows in publication.values]
+        steps += [("alerts", partition, record) for record in publication.alerts]
         steps.append(("windows", partition, publication.manifest))
         steps += [("partials", partition, (key, None)) for key in publication.tombstones]
         return steps
