@@ -12,6 +12,7 @@ import typer
 
 from streamgauge.cli import (
     alerts,
+    backtest,
     demo,
     dlq,
     generate,
@@ -40,7 +41,7 @@ app = typer.Typer(
     epilog="Every option --some-name can be set as STREAMGAUGE_SOME_NAME. "
     "Exit codes: 0 success, 1 the answer is no, 2 wrong use, 3 a service cannot be reached.",
 )
-for module in (demo, services, validate, lint, topics, worker, serve, send, values, watch):
+for module in (demo, services, validate, lint, backtest, topics, worker, serve, send, values, watch):
     module.add_to(app)
 app.add_typer(alerts.app)
 app.add_typer(silence.app)
