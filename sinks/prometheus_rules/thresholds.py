@@ -15,7 +15,7 @@ from typing import Final
 from engine.alerts.states import LEAST_PATIENCE_US
 from engine.alerts.words import condition, digits, length
 from engine.catalog.alerting import Alert, Threshold
-from engine.catalog.model import Catalog, Cumulate, Tumble
+from engine.catalog.model import Catalog, Hop, Window
 from engine.event_time.durations import nominal_us
 from engine.plan import KpiPlan, plan_catalog
 from engine.series import OTHER_TEXT
@@ -23,7 +23,7 @@ from sinks import names
 from sinks.prometheus_rules.annotations import Annotation
 from sinks.prometheus_rules.rules import Alerting, Recording, equal, literal, selector
 
-# Labels of alerts that no dimension can have the name of.
+# Labels that alerts have by themselves.
 _TAKEN: Final = frozenset({"alertname", "alertstate", "severity", names.CATALOG_LABEL})
 _SHARE: Final = 10  # of a rolling window, at most one in so many may be missing while it is open
 
@@ -143,27 +143,14 @@ def refusals(catalog: Catalog) -> list[str]:
         f'kpi "{kpi.name}": alert "{rule.name}": {why}'
         for kpi in catalog.kpis.values()
         for rule in kpi.alerts
-        if rule.evaluator == "prometheus" and (why := _why_not(catalog, kpi.name, rule))
+        if rule.evaluator == "prometheus" and (why := _why_not(kpi.window))
     ]
 
 
-def _why_not(catalog: Catalog, name: str, rule: Alert) -> str | None:
-    """Prometheus sees the newest value alone, and that one is of a window that is still filling."""
-    kpi = catalog.kpis[name]
-    if not isinstance(rule.when, Threshold):
-        return "Prometheus evaluates below, above and outside only; write evaluator: engine"
-    if taken := sorted(_TAKEN & set(kpi.group_by)):
-        return f"the dimension {taken[0]} has the name of a label that alerts have; declare the field under another"
-    if rule.evaluate == "open" and not isinstance(kpi.window, Tumble):
-        return None
-    match kpi.window:
-        case Tumble():
-            return "Prometheus sees windows that are still filling; write evaluator: engine, or a hop"
-        case Cumulate(grain=grain):
-            return f"Prometheus sees the {grain} so far, never the finished one; write evaluator: engine"
-        case hop:
-            if nominal_us(hop.slide) * _SHARE > nominal_us(hop.size):
-                return (
-                    f"Prometheus sees a window that lacks up to {hop.slide} of its {hop.size}; write evaluator: engine"
-                )
+def _why_not(window: Window) -> str | None:
+    """Prometheus sees the newest value alone, of a window that is still filling; what else it cannot judge, the catalog
+    refuses.
+    """
+    if isinstance(window, Hop) and nominal_us(window.slide) * _SHARE > nominal_us(window.size):
+        return f"Prometheus sees a window that lacks up to {window.slide} of its {window.size}; write evaluator: engine"
     return None
