@@ -90,6 +90,35 @@ def test_what_is_missing_is_null() -> None:
     assert {name: shown[name] for name in absent} == dict.fromkeys(absent)
 
 
+PACE = {
+    "pace_share": 0.82,
+    "pace_expected": "1479813.0",
+    "pace_elapsed": 0.333333,
+    "pace_forecast": "931000",
+    "pace_low": "880000",
+    "pace_high": "982000",
+    "pace_way": "linear",
+    "pace_reason": "82 % of the pace for day 10 of 30",
+}
+
+
+def test_pace_is_an_object_of_its_own_where_there_is_one() -> None:
+    given = rows(
+        REGION,
+        row(**PACE),
+        row(**PACE | dict.fromkeys(("pace_share", "pace_forecast", "pace_low", "pace_high"))),
+        row(),
+    )
+    shown = [json.loads(value, parse_float=Decimal)["pace"] for _, value in render(given)]
+    whole = {
+        "share": Decimal("0.82"), "expected": Decimal("1479813.0"), "elapsed": Decimal("0.333333"), "forecast": 931000,
+        "forecast_low": 880000, "forecast_high": 982000, "way": "linear", "reason": "82 % of the pace for day 10 of 30",
+    }  # fmt: skip
+    assert shown[0] == whole
+    assert shown[1] == whole | dict.fromkeys(("share", "forecast", "forecast_low", "forecast_high"))
+    assert shown[2] is None
+
+
 def test_a_comparison_without_a_change_keeps_its_value() -> None:
     [(_, value)] = render(rows(REGION, row(compare_value="0", compare_change=None)))
     assert json.loads(value)["compare"] == {"value": 0, "change": None}
@@ -153,6 +182,14 @@ rendered = st.fixed_dictionaries(
         "compare_value": number,
         "compare_change": st.none() | st.floats(),
         "final_after": st.none() | st.integers(-(2**50), 2**50),
+        "pace_share": st.none() | st.floats(),
+        "pace_expected": number,
+        "pace_elapsed": st.none() | st.floats(),
+        "pace_forecast": number,
+        "pace_low": number,
+        "pace_high": number,
+        "pace_way": st.sampled_from([None, "linear", "seasonal"]),
+        "pace_reason": maybe,
     }
 )
 

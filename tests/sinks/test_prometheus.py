@@ -15,7 +15,7 @@ from engine.catalog.loader import parse
 from sinks import names
 from sinks.prometheus import EngineMetrics, PrometheusSink
 from tests.programs import program
-from tests.sinks.values import FIRST_END_US, SALES, row, rows
+from tests.sinks.values import FIRST_END_US, PACE, SALES, row, rows
 
 CATALOG = """\
 version: 1
@@ -47,12 +47,15 @@ async def exposed(sink: PrometheusSink) -> dict[tuple[str, str | None], float]:
 
 
 async def test_each_series_has_its_companions(sink: PrometheusSink) -> None:
-    sink.offer(rows(row("EU", value="1213440.55", status="warning")))
+    sink.offer(rows(row("EU", value="1213440.55", status="warning", **PACE)))
     found = await exposed(sink)
     assert {name: found[name, "EU"] for name, region in found if region == "EU"} == {
         "streamgauge_kpi_value": 1213440.55,
         "streamgauge_kpi_target": 10,
         "streamgauge_kpi_status": 1,
+        "streamgauge_kpi_pace": 0.82,
+        "streamgauge_kpi_expected": 12.804878,
+        "streamgauge_kpi_forecast": 31.5,
         "streamgauge_kpi_samples": 3,
         "streamgauge_kpi_revision": 0,
         "streamgauge_kpi_compare_value": 9.25,

@@ -27,7 +27,7 @@ from sinks.redis import reading
 from sinks.redis.connection import RedisAddress, connect
 from sinks.redis.sink import Limits, RedisSink
 from tests.sinks.conftest import CrashingValkey, without_ttl
-from tests.sinks.values import FIRST_END_US, HOUR_US, SALES, later_definition, row, rows
+from tests.sinks.values import FIRST_END_US, HOUR_US, PACE, SALES, later_definition, row, rows
 
 NAME = "shop"
 DAY_MS = 86_400_000
@@ -67,6 +67,19 @@ async def test_what_is_read_is_the_object_of_the_values_topic(redis: Redis, addr
     ]
     assert await reading.current(redis, NAME, "sales", {"region": "nowhere"}) == []
     assert await reading.kpis(redis, NAME) == ["sales"]
+
+
+async def test_pace_is_read_back_and_gone_with_the_kpis_pacing(redis: Redis, address: RedisAddress) -> None:
+    key = "kpi:shop:{sales}:current:region=EU"
+    paced = rows(row("EU", **PACE), row("US"))
+    await write(address, paced)
+    expected = [json.loads(value, parse_float=Decimal) for _, value in render(paced)]
+    assert await reading.current(redis, NAME, "sales") == expected
+    assert (await redis.hget(key, "pace_share"), await redis.hget(key, "pace_low")) == (b"0.82", b"")
+    await write(address, rows(row("EU", hour=1)))
+    assert [name for name in await redis.hkeys(key) if name.startswith(b"pace")] == []
+    [value] = await reading.current(redis, NAME, "sales", {"region": "EU"})
+    assert value["pace"] is None
 
 
 async def test_the_current_hash_holds_the_fields_flat(redis: Redis, address: RedisAddress) -> None:

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from engine.values import FEW, ValueRows
 from sinks.redis.pending import Pending
 from sinks.redis.rows import order_text, payloads, ttl_ms
-from tests.sinks.values import HOUR_US, SALES, row, rows
+from tests.sinks.values import HOUR_US, PACE, SALES, row, rows
 
 WEEK_MS = 7 * 86_400_000
 
 
-def test_few_rows_and_many_are_packed_the_same() -> None:
+@pytest.mark.parametrize("pace", [{}, PACE], ids=["", "paced"])
+def test_few_rows_and_many_are_packed_the_same(pace: dict[str, Any]) -> None:
     few = rows(
-        row('a"b'),
+        row('a"b', **pace),
         row(None, value=None, target=None, status=None, compare_value=None, compare_change=None, watermark=-(2**62)),
         row("text", value='"text"', revision=2, hour=-10_000_000),
         row("__other__", h=2**64 - 1, value="-7"),
@@ -29,6 +30,9 @@ def test_few_rows_and_many_are_packed_the_same() -> None:
     [(_, packed)] = payloads(few, 1000)
     [(_, packed_many)] = payloads(many, 1000)
     assert msgspec.msgpack.decode(packed_many)[1][:4] == msgspec.msgpack.decode(packed)[1]
+    names, values = msgspec.msgpack.decode(packed)
+    assert {len(row[-1]) for row in values} == {len(names)}
+    assert ("pace_share" in names) == bool(pace)  # others pay nothing for it
 
 
 def test_chunks_are_no_longer_than_asked() -> None:

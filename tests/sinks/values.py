@@ -66,5 +66,17 @@ def row(
     } | changed
 
 
+PACE = {
+    "pace_share": 0.82,
+    "pace_expected": "12.804878",
+    "pace_elapsed": 0.333333,
+    "pace_forecast": "31.5",
+    "pace_low": None,
+    "pace_high": None,
+    "pace_way": "seasonal",
+    "pace_reason": "82 % of the pace for day 10 of 30",
+}
+
+
 def rows(*entries: dict[str, Any], kpi: KpiFacts = SALES) -> ValueRows:
     return ValueRows(kpi, pl.DataFrame(list(entries), schema=columns(tuple(name for name, _ in kpi.dimensions))))
