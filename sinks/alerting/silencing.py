@@ -46,7 +46,7 @@ def silence_for(
     if until is None:
         raise NotSilenced("for", "a silence has an end: say for how long, as 2h, or until when")
     if until <= now:
-        raise NotSilenced("until", f"{_shown(until)} has passed")
+        raise NotSilenced("until", f"{until.isoformat(timespec='seconds')} has passed")
     if until > now + LONGEST:
         raise NotSilenced(
             "until",
@@ -108,7 +108,3 @@ def _check_names(catalog: Catalog, kpis: Sequence[str], alerts: Sequence[str], w
 
 def _whole(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(microsecond=0)
-
-
-def _shown(moment: datetime) -> str:
-    return _whole(moment).isoformat().replace("+00:00", "Z")

@@ -22,8 +22,8 @@ Cursor = Annotated[
 _RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d([.,]\d+)?)?([Zz]|[+-]\d\d:?\d\d)")
 
 
-def _with_offset(text: str) -> str:
-    if not _RFC_3339.fullmatch(text):
+def _with_offset(text: object) -> str:
+    if not isinstance(text, str) or not _RFC_3339.fullmatch(text):
         raise PydanticCustomError(
             "moment", "write a time with its offset, as 2026-11-23T00:00:00Z or 2026-11-23T01:00:00%2B01:00"
         )

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sinks.board.queries import Moment
+
 Status = Literal["ok", "warning", "critical"]
 
 
@@ -168,12 +170,92 @@ class Finding(_Shape):
     change: str
 
 
+class Alert(_Shape):
+    """The state of an alert of one series, as in the topic `NAME.alerts`; numbers come with all their digits."""
+
+    alert: str
+    kpi: str
+    dims: dict[str, str | int | bool | None]
+    state: Literal["pending", "firing", "resolved", "inactive"] = Field(
+        description="`resolved` after firing, `inactive` after pending; neither is among those that are shown."
+    )
+    severity: Literal["critical", "warning", "info"]
+    id: str = Field(description="16 hex digits: the same from pending to the end, another one the next time.")
+    order: tuple[int, int] = Field(description="Of two objects of an alert the one with the higher order is newer.")
+    at: str = Field(description="The event time of this judgement.")
+    since: str | None = Field(description="When its condition began to hold, in event time.")
+    fired: str | None
+    resolved: str | None
+    recovering_since: str | None = Field(description="Still firing, though its condition has ended.")
+    reason: str = Field(description="In words: `sales of 812 is below 1000`.")
+    condition: str
+    value: float | None
+    bound: float | None = Field(description="What the value was held against; null where the rule has none.")
+    target: float | None
+    samples: int | None
+    window: Interval | None
+    window_state: Literal["open", "closed", "revised"] | None
+    compare: Comparison | None
+    pace: Pace | None
+    unit: str | None
+    status: Status | None
+    definition: str | None
+    title: str | None
+    owner: str | None
+    goal: str | None
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    runbook_url: str | None
+
+
+class ActiveAlert(Alert):
+    """An alert that is pending or firing, and why nobody is told of it."""
+
+    muted_by: str | None = Field(description="The alert that says it already: `alert|kpi|dims`.")
+    silenced_by: str | None = Field(description="The silence that covers it: its name in the catalog, or its id.")
+
+
+class Alerts(_Shape):
+    alerts: list[ActiveAlert]
+
+
+class Silence(_Shape):
+    """Nobody is told of these alerts meanwhile, as in the topic `NAME.silences`; it covers [from, until)."""
+
+    id: str
+    comment: str
+    until: str
+    from_: str = Field(alias="from")
+    created: str | None
+    by: str | None
+    kpis: list[str] = Field(description="Empty: all of them.")
+    alerts: list[str] = Field(description="Empty: all of the KPIs'.")
+    where: dict[str, str] = Field(description="Only series with these dimension values.")
+
+
+class Silences(_Shape):
+    silences: list[Silence]
+
+
+class NewSilence(BaseModel):
+    """A silence from now on. It has an end: `for` or `until`, at most 90 days away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kpis: list[str] = Field(min_length=1, max_length=1_000)
+    comment: str = Field(min_length=1, max_length=500, description="Why, for those who wonder.")
+    for_: str | None = Field(None, alias="for", description="How long: `30m`, `2h`, `7d`.")
+    until: Moment | None = None
+    alerts: list[str] = Field([], max_length=1_000, description="Only these alerts of the KPIs; default: all.")
+    where: dict[str, str] = Field({}, description="Only series with these dimension values.")
+
+
 class Described(Kpi):
     words: str = Field(description="The KPI in plain words.")
     yaml: str = Field(description="Its part of the catalog.")
     metrics: list[Metric]
     alerts: list[dict[str, Any]] = Field(description="Its alert rules, as in the catalog.")
-    active_alerts: list[dict[str, Any]] | None = Field(
+    active_alerts: list[ActiveAlert] | None = Field(
         description="Those of its alerts that are pending or firing; null while Redis is away."
     )
     findings: list[Finding]
@@ -184,10 +266,6 @@ class Described(Kpi):
 class Findings(_Shape):
     findings: list[Finding]
     scores: dict[str, int] = Field(description="By goal, 0 to 100.")
-
-
-class Alerts(_Shape):
-    alerts: list[dict[str, Any]]
 
 
 class Session(_Shape):

@@ -7,6 +7,7 @@ connection.py  a producer that is there while Kafka is
 storing.py     events to partitions, and what became of each
 answers.py     what the sender is told
 routes.py      the route
+silences.py    the routes that make and end silences, through the same producer
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from contextlib import asynccontextmanager
 
 from sinks.board.app import Board, Part
 from streams.gateway.routes import event_routes
+from streams.gateway.silences import silence_routes
 from streams.gateway.storing import WRITE_SECONDS, Store
 from streams.security import KafkaSecurity
 
@@ -26,9 +28,11 @@ __all__ = ["gateway"]
 async def gateway(
     board: Board, brokers: str, security: KafkaSecurity | None = None, *, timeout: float = WRITE_SECONDS
 ) -> AsyncIterator[Part]:
-    """The part of `serve` that takes events. Kafka may be away: then events are answered with 503.
+    """The part of `serve` that takes events, and silences. Kafka may be away: then both are answered with 503.
 
     ``timeout`` is how long a request waits for Kafka, in seconds.
     """
     async with Store(brokers, security, timeout=timeout) as store:
-        yield Part(event_routes(board, store), store.task)
+        router = event_routes(board, store)
+        router.include_router(silence_routes(board, store, brokers, security))
+        yield Part(router, store.task)

@@ -27,7 +27,7 @@ HELD_BYTES: Final = 64 * 2**20
 """What may wait for Kafka, over all partitions."""
 
 T = TypeVar("T")
-Record = tuple[bytes | None, bytes, Sequence[tuple[str, bytes]]]  # key, value, headers
+Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes]]]  # key, value, headers
 _log = logging.getLogger(__name__)
 
 
@@ -86,7 +86,7 @@ class Store:
         until = asyncio.get_running_loop().time() + self._timeout
         count = await self._within(self._connection.partitions(topic))
         places = self._places(records, count)
-        size = sum(len(value) + RECORD_BYTES for _, value, _ in records.values())
+        size = sum(len(value or b"") + RECORD_BYTES for _, value, _ in records.values())
         if self._held + size > HELD_BYTES:
             raise Away("too many events wait for Kafka")
         self._held += size

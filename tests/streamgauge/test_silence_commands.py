@@ -106,7 +106,7 @@ def test_one_that_has_ended_by_itself_is_not_listed(streamgauge: Run, shop: Path
         (["revenue_by_region"], "--for: a silence has an end"),
         (["revenue_by_region", "--for", "91d"], "at most 90 days"),
         (["revenue_by_region", "--for", "soon"], "'soon' is not a duration"),
-        (["revenue_by_region", "--until", "2020-01-01T00:00"], "--until: 2020-01-01T00:00:00Z has passed"),
+        (["revenue_by_region", "--until", "2020-01-01T00:00"], "--until: 2020-01-01T00:00:00+00:00 has passed"),
         (["revenue_by_region", "--until", "tomorrow"], "write a time, for example"),
         (["revenue_by_region", "--until", "2030-01-01", "--for", "2h"], "are two ends; keep one"),
     ],

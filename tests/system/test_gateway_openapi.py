@@ -1,4 +1,4 @@
-"""The way in for events is what the OpenAPI document says: examined by schemathesis, with a fixed seed."""
+"""The way in for events and silences is what the OpenAPI document says: examined by schemathesis, with a fixed seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from sinks.board.limits import Limits
-from sinks.names import EVENTS_PATH
+from sinks.names import EVENTS_PATH, SILENCE_PATH, SILENCES_PATH
 from tests.system.test_gateway import open_shop
 
 pytestmark = pytest.mark.system
@@ -45,7 +45,7 @@ def api(kafka: str, valkey: str, tmp_path_factory: pytest.TempPathFactory) -> It
         @found.hook
         def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
             """Most names that are made up are of no source; every second one becomes that of one."""
-            if path_parameters and len(str(path_parameters["source"])) % 2:
+            if path_parameters and len(str(path_parameters.get("source", ""))) % 2:
                 return {**path_parameters, "source": "visits"}
             return path_parameters
 
@@ -55,12 +55,16 @@ def api(kafka: str, valkey: str, tmp_path_factory: pytest.TempPathFactory) -> It
         thread.join()
 
 
+OPERATIONS = [(EVENTS_PATH, "post"), (SILENCES_PATH, "post"), (SILENCE_PATH, "delete")]
+
+
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_it_answers_as_the_document_says(api: Any, mode: GenerationMode) -> None:
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_it_answers_as_the_document_says(api: Any, path: str, method: str, mode: GenerationMode) -> None:
     @settings(max_examples=60, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(case=api[EVENTS_PATH]["post"].as_strategy(generation_mode=mode))
+    @given(case=api[path][method].as_strategy(generation_mode=mode))
     def call(case: Any) -> None:
-        # Which fields an event has, the document cannot say: it is the catalog that does.
+        # Which fields an event has, and which KPIs and silences there are, the document cannot say.
         case.call_and_validate(excluded_checks=[positive_data_acceptance, negative_data_rejection], timeout=20)
 
     call()

@@ -32,6 +32,7 @@ GUARDED = [
     "/api/v1/kpis/sales/top",
     "/api/v1/kpis/sales/history?region=EU",
     "/api/v1/alerts",
+    "/api/v1/silences",
     "/api/v1/findings",
     "/api/v1/stream",
     "/metrics",

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from engine.catalog.lint import judge
 from engine.catalog.loader import parse
@@ -16,7 +15,6 @@ from sinks.board.definitions import in_words
 from sinks.board.excerpts import Excerpts
 from sinks.board.facts import CatalogFacts
 from sinks.board.judging import Judgement
-from sinks.names import redis_alerts
 from sinks.redis.connection import RedisAddress
 from sinks.redis.sink import RedisSink
 from tests.sinks.board.conftest import CATALOG, NAME, Served, facts, server, told, write
@@ -220,18 +218,6 @@ async def test_the_past_of_values_is_read_every_five_minutes_at_most(address: Re
     assert await rules() == plain | {"achievable"}
     nowhere = Judgement(loaded.catalog, RedisAddress("redis://127.0.0.1:1/0"))
     assert {one.rule for one in (await nowhere.verdict(NOON)).advice} == plain
-
-
-async def test_alerts_are_what_redis_holds(served: Served, redis: Redis) -> None:
-    assert await served.json("/api/v1/alerts") == {"alerts": []}
-    alert = b'{"alert":"Low","kpi":"sales","value":10.50}'
-    other = b'{"alert":"Low","kpi":"orders_today","value":1}'
-    await redis.hset(redis_alerts(NAME), mapping={"Low|sales|-": alert, "Low|orders_today|-": other})
-    await redis.expire(redis_alerts(NAME), 60)
-    response = await served.get("/api/v1/alerts")
-    assert response.content == b'{"alerts":[%b,%b]}' % (other, alert)
-    detail = await served.get("/api/v1/kpis/sales")
-    assert b'"active_alerts":[%b]' % alert in detail.content
 
 
 async def test_pages_are_served_from_any_path_of_theirs(served: Served) -> None:

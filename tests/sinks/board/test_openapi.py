@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,12 +17,14 @@ from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from sinks import names
+from sinks.alerting.silence_records import SilenceRecord
 from sinks.board.access import Access
 from sinks.board.limits import Limits
 from sinks.board.tokens import make_token
-from sinks.redis.connection import RedisAddress
+from sinks.redis.connection import RedisAddress, connect
 from sinks.redis.sink import RedisSink
 from streamgauge.services import embedded_services
+from tests.alert_objects import alert_object
 from tests.sinks.board.conftest import NAME, facts, server, write
 from tests.sinks.values import row, rows
 
@@ -34,6 +36,7 @@ OPERATIONS = [
     (names.TOP_PATH, "get"),
     (names.HISTORY_PATH, "get"),
     (names.ALERTS_PATH, "get"),
+    (names.SILENCES_PATH, "get"),
     (names.FINDINGS_PATH, "get"),
     (names.SESSION_PATH, "get"),
     (names.SESSION_PATH, "post"),
@@ -47,8 +50,19 @@ PARAMETRIZED = [
     (names.VALUES_PATH, "get"),
     (names.TOP_PATH, "get"),
     (names.HISTORY_PATH, "get"),
+    (names.ALERTS_PATH, "get"),
     (names.SESSION_PATH, "post"),
 ]
+
+
+async def shown_alerts(address: RedisAddress) -> None:
+    """An alert and a silence, as delivery shows them."""
+    alert = alert_object("SalesLow", "sales", dims={"region": "EU"}, muted_by=None, silenced_by="a")
+    until = datetime.now(UTC) + timedelta(days=1)
+    silence = SilenceRecord(id="a", comment="stocktaking", until=until, from_=until - timedelta(days=2))
+    async with connect(address) as redis:
+        await redis.hset(names.redis_alerts(NAME), mapping=dict(alert))
+        await redis.hset(names.redis_silences(NAME), "a", silence.encode())
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +79,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
             for hour in range(3):
                 await write(sink, rows(row("EU", hour=hour, revision=1), kpi=facts("sales")))
             await write(sink, rows(row("EU", hour=3), row("US", hour=3), row(None, hour=3), kpi=facts("sales")))
+        await shown_alerts(address)
         unlimited = Limits(requests="1000000/second", logins="1000000/second")
         async with server(address, access=Access(tokens), limits=unlimited) as served:
             urls.append(served.url)
@@ -127,8 +142,9 @@ def examine(operation: Any, mode: GenerationMode, excluded: Sequence[Any] = ()) 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_what_the_document_permits_is_answered_as_it_says(api: Any, path: str, method: str) -> None:
-    # Which dimensions a KPI has, the document cannot say.
-    excluded = [positive_data_acceptance] if path in (names.VALUES_PATH, names.HISTORY_PATH) else []
+    # Which KPIs there are, and which dimensions they have, the document cannot say.
+    told_by_catalog = (names.VALUES_PATH, names.HISTORY_PATH, names.ALERTS_PATH)
+    excluded = [positive_data_acceptance] if path in told_by_catalog else []
     examine(api[path][method], GenerationMode.POSITIVE, excluded)
 
 
