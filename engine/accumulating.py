@@ -283,7 +283,7 @@ class SourcePartition:
         highest = self._flushed_us
         watermark = highest - times.delay_us if highest != NEVER else NEVER
         at_end = progress.at_end and not self._pending_rows
-        idle = at_end and progress.silent_us >= times.idle_after_us
+        idle = self.is_idle(progress)
         clock = progress.now_us - times.delay_us if idle and progress.now_us is not None else None
         return Heartbeat(
             source=self.source.name,
@@ -299,6 +299,11 @@ class SourcePartition:
             behind=not progress.at_end if progress.behind is None else progress.behind,
             since_us=self._history.incomplete_us,
         )
+
+    def is_idle(self, progress: Progress) -> bool:
+        """Whether it holds no window back: all was read and flushed, and nothing came for the source's `idle_after`."""
+        at_end = progress.at_end and not self._pending_rows
+        return at_end and progress.silent_us >= self.source.watermark.idle_after_us
 
     def floor_is_due(self, progress: Progress) -> bool:
         """Whether a flush, even of nothing, would raise the floor by a pane or more: the clock does so where nothing

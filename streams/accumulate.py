@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -347,12 +347,15 @@ class Accumulate:
         for tp, lag in lags.items():
             if lag is not None and lag.end is not None:
                 self._metrics.lag(tp.topic, tp.partition, max(0, lag.end - self._owned[tp].state.offset))
-        delays: dict[str, float] = {}
-        for owned in self._owned.values():
-            watermark = owned.state.admission.state.watermark_us
-            if watermark != NEVER:
-                delays[owned.source] = max(delays.get(owned.source, 0.0), now - watermark / 1e6)
-        for source, delay in delays.items():
+        parts = [
+            (
+                owned.source,
+                owned.state.admission.state.watermark_us,
+                owned.state.is_idle(_progress(owned, lags.get(tp), now)),
+            )
+            for tp, owned in self._owned.items()
+        ]
+        for source, delay in watermark_delays(parts, now).items():
             self._metrics.watermark_delay(source, delay)
 
     def _count_folded(self, folded: Collection[Mapping[str, int]]) -> None:
@@ -370,6 +373,20 @@ def _progress(owned: _Owned, lag: Lag | None, now: float) -> Progress:
     at_end = owned.state.offset >= lag.end or (lag.position >= lag.end and quiet > QUIET_SECONDS)
     behind = not at_end and lag.end - owned.state.offset > max(owned.events, LITTLE)
     return Progress(at_end, int(max(0.0, quiet) * 1e6) if at_end else 0, int(now * 1e6), behind)
+
+
+def watermark_delays(parts: Iterable[tuple[str, int, bool]], now: float) -> dict[str, float]:
+    """Source -> seconds that its slowest partition is behind the clock; 0 where all are idle, which delay nobody.
+
+    Of each partition: its source, its watermark in us, whether it is idle. ``now``: seconds since the epoch.
+    """
+    delays: dict[str, float] = {}
+    for source, watermark_us, idle in parts:
+        if idle:
+            delays.setdefault(source, 0.0)
+        elif watermark_us != NEVER:
+            delays[source] = max(delays.get(source, 0.0), now - watermark_us / 1e6)
+    return delays
 
 
 def _heartbeats(beat: Heartbeat, partitions: int) -> list[tuple[int, bytes, bytes]]:
