@@ -17,6 +17,7 @@ from sinks.grafana.queries import or_missing
 
 IN_ALERTMANAGER: Final = "/alerting/groups?alertmanager=Alertmanager"
 _ACTIVE: Final = 'max(alertmanager_alerts{state="active"})'
+_FOR_ROUTES: Final = (names.CATALOG_LABEL, "owner", "goal")  # labels that tell no two rows of a catalog apart
 _OF_RULES: Final = "What the engine raises itself is in Alertmanager."
 
 
@@ -45,5 +46,6 @@ def alerts_by_series(kpis: str, dimensions: Sequence[str] = ()) -> Panel:
         Column(names.KPI_LABEL, "KPI"),
         *(Column(name, name) for name in dimensions),
     ]
+    hidden = ["Value", "__name__", *(label for label in _FOR_ROUTES if label not in dimensions)]
     title = "Prometheus' rules: alerts by series"
-    return rows(title, queries, columns, hidden=["Value", "__name__"], description=_OF_RULES)
+    return rows(title, queries, columns, hidden=hidden, description=_OF_RULES)

@@ -11,7 +11,8 @@ from engine.catalog.matching import one_of
 from engine.catalog.model import Kpi
 from engine.catalog.vocabulary import MAX_DIMENSIONS
 
-RESERVED: Final = frozenset({"kpi", "job", "instance", "pod", "le", "quantile"})
+_OF_ALERTS: Final = frozenset({"catalog", "severity", "alertname", "alertstate"})
+RESERVED: Final = frozenset({"kpi", "job", "instance", "pod", "le", "quantile"}) | _OF_ALERTS
 
 
 def check(draft: Draft, whereabouts: Whereabouts) -> Iterator[Finding]:
@@ -28,7 +29,8 @@ def check(draft: Draft, whereabouts: Whereabouts) -> Iterator[Finding]:
 def _dimension(draft: Draft, kpi: Kpi, dimension: str, path: Path) -> Iterator[Finding]:
     if dimension in RESERVED or dimension.startswith("__"):
         hint = "declare the field under another name, with path: " + dimension
-        yield Finding(path, f'"{dimension}" is a label name that Prometheus or this program uses itself', hint)
+        who = "alerts have by themselves" if dimension in _OF_ALERTS else "Prometheus or this program uses itself"
+        yield Finding(path, f'"{dimension}" is a label name that {who}', hint)
     kinds: dict[str, str] = {}
     for source_name in draft.sources_of(kpi):
         source = draft.sources[source_name]

@@ -204,6 +204,18 @@ def test_tables_name_fields_that_their_queries_give(made: Made) -> None:
             assert {one["matcher"]["options"] for one in panel["fieldConfig"]["overrides"]} <= set(titles)
 
 
+def test_labels_that_alerts_are_routed_by_are_no_columns_of_their_own(made: Made) -> None:
+    tables = [
+        panel for by in made[1].values() for panel in panels_of(by) if panel["title"].endswith("alerts by series")
+    ]
+    assert len(tables) == 1 + len(made[0].kpis)
+    for panel in tables:
+        hidden = panel["transformations"][-1]["options"]["excludeByName"]
+        shown = panel["transformations"][-1]["options"]["renameByName"]
+        assert {"catalog", "owner", "goal"} <= {*hidden, *shown} and not {*hidden} & {*shown}
+        assert "catalog" in hidden
+
+
 def test_links_lead_from_the_overview_to_the_detail_to_the_board(made: Made) -> None:
     found, by_uid = made
     overview = by_uid[f"sg-overview-{found.name}"]
