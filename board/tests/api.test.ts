@@ -39,6 +39,7 @@ test('the documented value is read member by member', () => {
     compared: '1150200.10',
     change: '0.055',
     finalAfter: Date.UTC(2026, 10, 23, 23),
+    pace: null,
   });
 });
 

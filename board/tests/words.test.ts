@@ -6,7 +6,15 @@ import { axisNumber, cut, digitsBehind, exact, plain, rounded, shifted, signedSh
 import { lengthWords, periodOf } from '../src/words/periods';
 import { ruleWords } from '../src/words/rules';
 import { isBetter, samplesWords, seriesTitle, standingWords, stateWords } from '../src/words/statuses';
-import { boundsOf, missedBounds, objectiveOf, objectiveWords, reasonWords, shortfall } from '../src/words/targets';
+import {
+  boundsOf,
+  missedBounds,
+  objectiveOf,
+  objectiveWords,
+  paceWords,
+  reasonWords,
+  shortfall,
+} from '../src/words/targets';
 import { axisMark, knownZone, shownAge, shownLength, shownSpan } from '../src/words/times';
 import { value } from './values';
 
@@ -301,4 +309,17 @@ test('bounds matter to the digits of a value that missed them', () => {
   expect(missedBounds(kpi, value({ status: 'warning' }))).toEqual(['1.5', '2']);
   expect(missedBounds(kpi, value({ status: 'ok' }))).toEqual([]);
   expect(missedBounds({ objectives: [] }, value({ status: 'critical', target: '7' }))).toEqual(['7']);
+});
+
+test('pace in words, rounded away from 100 %', () => {
+  const pace = { share: '0.82', expected: '1000', forecast: '931000', low: '880000', high: '982000' };
+  const shown = (other: object) => flat(paceWords(value({ pace: { ...pace, ...other } })) ?? '');
+  expect(shown({})).toBe(
+    `82 % of pace, forecast ${flat(rounded('931000', 'EUR'))} (${flat(rounded('880000', 'EUR'))} to ${flat(rounded('982000', 'EUR'))})`,
+  );
+  expect(shown({ share: '0.9996', low: null, high: null })).toMatch(/^99 % of pace, forecast [^(]*$/);
+  expect(shown({ share: '1.0004' })).toMatch(/^101 %/);
+  expect(shown({ share: '1' })).toMatch(/^100 %/);
+  expect(paceWords(value({ pace: { ...pace, share: null } }))).toBeNull();
+  expect(paceWords(value())).toBeNull();
 });

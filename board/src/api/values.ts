@@ -27,6 +27,16 @@ export interface Value {
   compared: string | null;
   change: string | null;
   finalAfter: number | null;
+  pace: Pace | null;
+}
+
+/** How a grain to date stands before its end. Null within it: nothing to say, or not enough history. */
+export interface Pace {
+  share: string | null;
+  expected: string | null;
+  forecast: string | null;
+  low: string | null;
+  high: string | null;
 }
 
 /** Null where it is not a value of a KPI. */
@@ -37,6 +47,7 @@ export function readValue(json: unknown): Value | null {
   if (kpi === null || start === null || end === null) return null;
   const dims = readDims(members.object('dims'));
   const compare = members.object('compare');
+  const pace = members.object('pace');
   return {
     kpi,
     dims,
@@ -58,6 +69,13 @@ export function readValue(json: unknown): Value | null {
     compared: compare?.text('value') ?? null,
     change: compare?.text('change') ?? null,
     finalAfter: members.time('final_after'),
+    pace: pace && {
+      share: pace.text('share'),
+      expected: pace.text('expected'),
+      forecast: pace.text('forecast'),
+      low: pace.text('forecast_low'),
+      high: pace.text('forecast_high'),
+    },
   };
 }
 

@@ -91,6 +91,16 @@ function size(bound: number): number {
   return Math.abs(bound) || 1;
 }
 
+/** `82 % of pace, forecast 931 k (880 k to 982 k)` of a value that is still filling; null without pacing. */
+export function paceWords(value: Value): string | null {
+  const { share, forecast, low, high } = value.pace ?? {};
+  if (!share || !forecast) return null;
+  const near = Math.round(Number(share) * 1e6) / 1e4;
+  const percent = near < 100 ? Math.floor(near) : Math.ceil(near);
+  const within = low && high && low !== high ? ` (${rounded(low, value.unit)} to ${rounded(high, value.unit)})` : '';
+  return `${percent}\u00a0% of pace, forecast ${rounded(forecast, value.unit)}${within}`;
+}
+
 /** The reason for a status with the bounds it names in the value's unit: the engine names shares as shares. */
 export function reasonWords(value: Value): string | null {
   if (value.statusReason === null || value.unit !== 'ratio') return value.statusReason;
