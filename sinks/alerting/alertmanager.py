@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from sinks.alerting.content import Notification
-from sinks.alerting.http import Http
+from sinks.alerting.http import Http, host_of
 from sinks.alerting.notices import rfc3339
 from sinks.names import KPI_LABEL
 
@@ -59,6 +59,7 @@ class Replica:
     """One of the Alertmanagers of a receiver; each has to be told by itself."""
 
     def __init__(self, url: str, http: Http) -> None:
+        self.address = host_of(url)  # to be shown
         self._url = f"{url.rstrip('/')}/api/v2/alerts"
         self._http = http
 

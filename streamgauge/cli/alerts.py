@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from streamgauge.cli import alert_drill
 from streamgauge.cli.completion import complete_kpi
 from streamgauge.cli.default_command import DefaultCommand
 from streamgauge.cli.failures import reaching_redis
@@ -71,3 +72,4 @@ async def _active(address: RedisAddress, name: str | None) -> tuple[str, list[di
 
 
 app.command("list", epilog="Example: streamgauge alerts list --redis redis://localhost:6379")(list_)
+app.command("test", epilog=alert_drill.EXAMPLE)(alert_drill.test)

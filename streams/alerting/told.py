@@ -21,9 +21,9 @@ VERSION: Final = 1
 
 class _Stored(msgspec.Struct, omit_defaults=True):
     version: int
-    open: msgspec.Raw | None = None
+    open: list[msgspec.Raw] = []  # one, or none
     due: list[msgspec.Raw] = []
-    over: msgspec.Raw | None = None
+    over: list[msgspec.Raw] = []  # one, or none
     over_us: int = 0
 
 
@@ -69,18 +69,17 @@ class Told:
 
 
 def encode_row(row: Row) -> bytes:
-    def raw(held: Notice | None) -> msgspec.Raw | None:
-        return None if held is None else msgspec.Raw(held.text)
+    def raw(*held: Notice | None) -> list[msgspec.Raw]:
+        return [msgspec.Raw(one.text) for one in held if one is not None]
 
-    due = [msgspec.Raw(one.text) for one in row.due]
-    return msgspec.json.encode(_Stored(VERSION, raw(row.open), due, raw(row.over), row.over_us))
+    return msgspec.json.encode(_Stored(VERSION, raw(row.open), raw(*row.due), raw(row.over), row.over_us))
 
 
 def decode_row(key: str, text: bytes) -> Row:
-    """Raises UnknownVersion."""
+    """Raises UnknownVersion, NotAnAlert."""
 
-    def held(raw: msgspec.Raw | None) -> Notice | None:
-        return None if raw is None else notice(key, bytes(raw))
+    def held(raw: list[msgspec.Raw]) -> tuple[Notice, ...]:
+        return tuple(notice(key, bytes(one)) for one in raw)
 
     try:
         stored = _decode(text)
@@ -90,5 +89,6 @@ def decode_row(key: str, text: bytes) -> Row:
         ) from error
     if stored.version != VERSION:
         raise UnknownVersion(f"what receivers were told has version {stored.version}; this program reads {VERSION}")
-    due = tuple(notice(key, bytes(raw)) for raw in stored.due)
-    return Row(held(stored.open), due, held(stored.over), stored.over_us)
+    return Row(
+        next(iter(held(stored.open)), None), held(stored.due), next(iter(held(stored.over)), None), stored.over_us
+    )

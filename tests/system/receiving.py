@@ -164,5 +164,6 @@ def alert_object(state: str, sequence: int, **members: Any) -> dict[str, Any]:
 
 
 def key_of(told: dict[str, Any]) -> bytes:
-    dims = ",".join(f"{name}={value}" for name, value in told["dims"].items()) or "-"
+    shown = {name: "__null__" if value is None else value for name, value in told["dims"].items()}
+    dims = ",".join(f"{name}={value}" for name, value in shown.items()) or "-"
     return f"{told['alert']}|{told['kpi']}|{dims}".encode()
