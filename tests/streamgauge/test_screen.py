@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from engine.catalog.model import Catalog
 from streamgauge.catalog_files import read_catalog
 from streamgauge.demo.screen import Activity, screen, series_key
-from streamgauge.live import Value, newest_first, series_table, sparkline
+from streamgauge.live import Value, cells, columns_of, newest_first, series_table, sparkline
 from tests.streamgauge.conftest import RETAIL
 
 END = datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -93,3 +93,22 @@ def test_the_newest_window_comes_first_then_the_largest_value() -> None:
 )
 def test_a_trend_is_drawn_between_its_lowest_and_highest_value(past: list[int], drawn_as: str) -> None:
     assert sparkline([Decimal(one) for one in past]) == drawn_as
+
+
+def test_pace_has_a_column_only_where_there_is_one() -> None:
+    plain, paced = cells_of(None), cells_of(0.8249)
+    assert "pace" not in plain
+    assert paced["pace"] == "82 % of pace"
+    assert cells_of(0.9999)["pace"] == "99 % of pace"  # only what is on pace says so
+
+
+def cells_of(share: float | None) -> dict[str, str]:
+    value = Value.read(
+        {
+            "kpi": "sales", "dims": {}, "window": {"start": "2026-11-01T00:00:00Z", "end": "2026-11-11T00:00:00Z"},
+            "state": "open", "revision": 0, "value": Decimal(328), "samples": 1,
+            "pace": None if share is None else {"share": Decimal(str(share))},
+        }
+    )  # fmt: skip
+    columns = columns_of([value], trends=False)
+    return {column: text.plain for column, text in cells(value, None).items() if column in columns}
