@@ -94,6 +94,7 @@ class KpiAlerts:
         self._directory = directory
         self._evaluator = evaluator
         self._from: dict[int, int] = {}  # series -> the first start of a window from which it is judged
+        self._shown: dict[int, dict[str, str | None]] = {}  # dimensions of series that were silent
         self._steps_until = self._grains_until = NEVER  # ends of the last windows that were judged
         self._silence_until = NEVER
         self._lookback = Lookback(plan, evaluator) if needs_of(plan.kpi) is not None else None
@@ -229,6 +230,8 @@ class KpiAlerts:
         for number, rule in enumerate(self.rules):
             if isinstance(rule.when, NoData):
                 for silence in presence.silences(rule.when, gaps, self._silence_until, now.watermark_us):
+                    if silence.verdict == RECOVERED and not self.active.has(silence.series, number):
+                        continue
                     dims = self._dims(silence.series)
                     if all((dims[name] or "__null__") == value for name, value in rule.where.items()):
                         shown = dims_text(list(dims), list(dims.values()))
@@ -247,8 +250,10 @@ class KpiAlerts:
         return Sight(objects.of_silence(dims, silence.last_us, silence.at_us, self.plan.facts), said)
 
     def _dims(self, series: int) -> dict[str, str | None]:
-        shown = self._directory.lookup(pl.Series("h", [series], dtype=pl.UInt64))
-        return {name: shown[name][0] for name in shown.columns}
+        if series not in self._shown:
+            shown = self._directory.lookup(pl.Series("h", [series], dtype=pl.UInt64))
+            self._shown[series] = {name: shown[name][0] for name in shown.columns}
+        return self._shown[series]
 
     # -- which series are judged ---------------------------------------------------------------------------------------
 
