@@ -98,7 +98,8 @@ def _judged(
     days = (calendar.days_of(at.end_us) - calendar.days_of(at.start_us))[at.of].astype(np.float64)
     ends = forecast(value, course.share, days, course.spread, course.rising)
     reasons = []
-    why, where = frame["reason"].to_list(), [places(calendar, grain, at)[moment] for moment in at.of.tolist()]
+    why, words = frame["reason"].to_list(), places(calendar, grain, at)
+    where = [words[moment] for moment in at.of.tolist()]
     numbers = zip(ratio.tolist(), (there & ~outside).tolist(), strict=True)
     for row, (share, inside) in enumerate(numbers):
         if not there[row]:
