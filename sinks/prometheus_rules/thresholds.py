@@ -55,7 +55,7 @@ class PrometheusAlert:
         """As the engine gives to alerts; dimensions and ``catalog`` come with the series."""
         kpi = self.plan.kpi
         facts = {"owner": self.plan.facts.owner, "goal": self.plan.facts.goal}
-        own = {**facts, **kpi.labels, **self.rule.labels}
+        own = {**kpi.labels, **self.rule.labels, **facts}
         taken = {*self.dimensions, *_TAKEN, names.KPI_LABEL}
         return {"severity": self.rule.severity} | {k: text for k, text in own.items() if text and k not in taken}
 

@@ -35,6 +35,7 @@ class Alertmanager:
     folder: Path
     port: int = field(default_factory=lambda: free_port(0))
     process: subprocess.Popen[bytes] | None = None
+    config: str = CONFIG
 
     @property
     def url(self) -> str:
@@ -42,7 +43,7 @@ class Alertmanager:
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "alertmanager.yml").write_text(CONFIG)
+        (self.folder / "alertmanager.yml").write_text(self.config)
         command = [
             program("prometheus-alertmanager"), f"--config.file={self.folder / 'alertmanager.yml'}",
             f"--storage.path={self.folder}", f"--web.listen-address=127.0.0.1:{self.port}",

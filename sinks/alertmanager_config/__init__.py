@@ -1,0 +1,1 @@
+"""Alertmanager's configuration for a catalog: where its alerts go, and which of them say nothing new."""
