@@ -34,7 +34,7 @@ class Contribution:
     share: float
 
     def __str__(self) -> str:
-        where = ", ".join(f"{name} {value}" for name, value in self.dims.items()) or self.kpi
+        where = ", ".join(f"{name} {'null' if of is None else of}" for name, of in self.dims.items()) or self.kpi
         return f"{where}: {self.value:f} against {self.against:f} ({self.share:.0%})"
 
 
