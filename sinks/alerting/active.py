@@ -16,7 +16,7 @@ from sinks.redis.connection import RedisAddress, connect, sink_error
 
 # Written again long before; what is left behind when delivery ends for good does not stay for ever.
 TTL_S: Final = 7 * 24 * 3600
-REFRESH_S: Final = 3600.0
+REFRESH_S: Final = 30.0  # for a Redis that came back empty, and nobody noticed
 FIRST_PAUSE_S: Final = 0.2
 MAX_PAUSE_S: Final = 5.0
 _log = logging.getLogger(__name__)
@@ -47,7 +47,8 @@ class ActiveInRedis:
             self._work.clear()
             wanted = list(self._wanted)
             try:
-                await self._write(wanted, written)
+                if not await self._write(wanted, written):
+                    await self._write(wanted, [None, None])
             except (RedisError, OSError) as error:
                 if not problem:
                     _log.warning("%s; alerts there wait", sink_error(self._address, error))
@@ -62,7 +63,8 @@ class ActiveInRedis:
             except TimeoutError:
                 written = [None, None]
 
-    async def _write(self, wanted: list[dict[str, bytes]], written: list[dict[str, bytes] | None]) -> None:
+    async def _write(self, wanted: list[dict[str, bytes]], written: list[dict[str, bytes] | None]) -> bool:
+        """Write what changed since `written`; False where something else was there."""
         async with self._redis.pipeline(transaction=True) as pipeline:
             for key, now, before in zip(self._keys, wanted, written, strict=True):
                 if before is None:
@@ -76,7 +78,10 @@ class ActiveInRedis:
                     pipeline.hset(key, mapping=changed)
                 if now:
                     pipeline.expire(key, TTL_S)
-            await pipeline.execute()
+            for key in self._keys:
+                pipeline.hlen(key)
+            answers = await pipeline.execute()
+        return list(map(int, answers[-len(wanted) :])) == list(map(len, wanted))
 
     async def close(self) -> None:
         await self._redis.aclose()
