@@ -1,8 +1,6 @@
 """The alerts of one KPI in one partition of partials: from the rows of a publication to changes of state.
 
-Rules are judged at the ends of windows, in their order, each series apart. A series is judged from the first window
-that starts after its first event: a dimension value that is seen for the first time pages nobody, and neither does a
-window that is half before the first event of all.
+Rules are judged at the ends of windows, in their order, each series apart.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Final, cast
+from typing import cast
 
 import numpy as np
 import polars as pl
@@ -19,6 +17,7 @@ import polars as pl
 from engine.alerts import objects
 from engine.alerts.absence import Presence, Silence
 from engine.alerts.active import ActiveAlerts, Moment, Sight, Told
+from engine.alerts.beginnings import Beginnings
 from engine.alerts.states import BREACH, RECOVERED, Verdict, minute_upto
 from engine.alerts.verdicts import (
     Codes,
@@ -41,12 +40,9 @@ from engine.kpis import KpiEvaluator
 from engine.lookback.lookback import Lookback
 from engine.lookback.needs import needs_of
 from engine.plan import KpiPlan
-from engine.records import JUDGED, JudgedFrom, SeriesAlerts, encode, record_key
+from engine.records import JudgedFrom, SeriesAlerts
 from engine.series import OTHER, Directory, Hashes, dims_text
 from engine.values import ValueRows, render
-
-_CHUNKS: Final = 64  # records of the series that are judged, where there may be many
-_FEW_SERIES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +89,7 @@ class KpiAlerts:
         self._partition = partition
         self._directory = directory
         self._evaluator = evaluator
-        self._from: dict[int, int] = {}  # series -> the first start of a window from which it is judged
+        self._beginnings = Beginnings(id_, partition, plan.dimensions.cap)
         self._shown: dict[int, dict[str, str | None]] = {}  # dimensions of series that were silent
         self._steps_until = self._grains_until = NEVER  # ends of the last windows that were judged
         self._silence_until = NEVER
@@ -107,7 +103,7 @@ class KpiAlerts:
         self.active.restore(series, record)
 
     def restore_judged(self, record: JudgedFrom) -> None:
-        self._from.update(record.of)
+        self._beginnings.restore(record.of)
 
     def restored(self, closed_us: int) -> None:
         """Go on where windows had been closed up to ``closed_us``. The stores hold their panes."""
@@ -121,12 +117,17 @@ class KpiAlerts:
             closed = np.array([closed_us], dtype=np.int64)
             self._grains_until = int(calendar.grain_starts(window.grain, calendar.grains_of(window.grain, closed))[0])
         self._silence_until = closed_us
-        if self._presence is not None:
-            for view in {term.view.id for term in self.plan.terms}:
-                seen = self._evaluator.stores[view].seen(
-                    [term.column for term in self.plan.terms if term.view.id == view]
-                )
+        if self._presence is None and len(self._beginnings):
+            return
+        for view in {term.view.id: term.view for term in self.plan.terms}.values():
+            columns = [term.column for term in self.plan.terms if term.view.id == view.id]
+            seen = self._evaluator.stores[view.id].seen(columns)
+            if self._presence is not None:
                 self._presence.seen(seen["pane"].to_numpy(), seen["h"].to_numpy())
+            if not len(self._beginnings):  # its first rule is new: what was there before is not new with it
+                earliest = seen.filter(pl.col("h") != OTHER).group_by("h").agg(pl.col("pane").min())
+                self._beginnings.seen(earliest["h"].to_numpy(), (earliest["pane"].to_numpy() + 1) * view.pane_us)
+        if self._presence is not None:
             self._presence.until(closed_us)
 
     # -- judging -------------------------------------------------------------------------------------------------------
@@ -157,8 +158,10 @@ class KpiAlerts:
         self.active.pass_deadlines(now, out)
 
     def _judge_rows(self, rows: _Rows, now: Moment, out: Told) -> None:
-        self._learn(rows, out)
-        old_enough = rows.starts >= self._judged_from(rows.h)
+        holding = rows.frame["samples"].to_numpy() > 0
+        self._beginnings.seen(rows.h[holding], rows.ends[holding])
+        out.records.extend(self._beginnings.records())
+        old_enough = rows.starts >= self._beginnings.starts(rows.h)
         whole = self._whole(rows.ends)
         for number, rule in enumerate(self.rules):
             if isinstance(rule.when, NoData):
@@ -254,29 +257,6 @@ class KpiAlerts:
             shown = self._directory.lookup(pl.Series("h", [series], dtype=pl.UInt64))
             self._shown[series] = {name: shown[name][0] for name in shown.columns}
         return self._shown[series]
-
-    # -- which series are judged ---------------------------------------------------------------------------------------
-
-    def _judged_from(self, h: Hashes) -> Times:
-        distinct, row = np.unique(h, return_inverse=True)
-        never = np.iinfo(np.int64).max
-        return np.array([self._from.get(series, never) for series in distinct.tolist()], dtype=np.int64)[row]
-
-    def _learn(self, rows: _Rows, out: Told) -> None:
-        """Series that are new are judged from the end of the first window that holds an event of theirs."""
-        holding = np.flatnonzero(rows.frame["samples"].to_numpy() > 0)
-        new, first = np.unique(rows.h[holding], return_index=True)
-        chunks = set()
-        for series, at in zip(new.tolist(), first.tolist(), strict=True):
-            if series not in self._from:
-                self._from[series] = int(rows.ends[holding[at]])
-                chunks.add(self._chunk(series))
-        for chunk in sorted(chunks):
-            of = {series: start for series, start in self._from.items() if self._chunk(series) == chunk}
-            out.records.append((record_key(JUDGED, self._partition, chunk, 0, self.id), encode(JudgedFrom(of))))
-
-    def _chunk(self, series: int) -> int:
-        return series % _CHUNKS if self.plan.dimensions.cap > _FEW_SERIES else 0
 
     def _whole(self, ends: Times) -> Mask:
         return whole_grains(self.plan.kpi.window, self.plan.kpi.calendar, ends)

@@ -268,3 +268,16 @@ def test_an_error_budget_that_burns_over_both_windows() -> None:
         rig.publish()
     assert story(rig) == [("01 03:10", "firing"), ("01 03:25", "resolved")]
     assert "the error budget burns at 16.7 times its even pace over 1h" in str(rig.alerts[0]["reason"])
+
+
+def test_a_rule_that_is_added_judges_what_was_there_before() -> None:
+    kpi = "  rolling: {metric: revenue, window: {type: hop, size: 24h, slide: 1h}%s}"
+    rig = live(kpi % "", hours(*[1] * 48), until=48)
+    rig.plan = planned(shop(kpi % ", alerts: [{alert: Low, when: {below: 20}}]"))
+    rig.sources[0].plan = rig.plan
+    rig.restart_merge()
+    rig.publish()
+    pass_time(rig, 48.1)
+    assert story(rig) == []
+    pass_time(rig, 55)
+    assert story(rig) == [("03 05:00", "firing")], "19 of its last 24 hours"
