@@ -110,6 +110,7 @@ test('a KPI in full', () => {
       holds: '15m',
       minSample: null,
       summary: null,
+      elsewhere: false,
     },
   ]);
 });

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal
@@ -14,13 +15,16 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 from redis.asyncio import Redis
 
-from sinks.names import SESSION_COOKIE, redis_alerts
+from sinks.alerting.silence_records import SilenceRecord
+from sinks.names import SESSION_COOKIE, redis_alerts, redis_silences
+from tests.alert_objects import alert_object
 from tests.board.browsing import PHONE, card_titles, live, looking, serious_violations
 from tests.board.set_up import LATE_AMOUNT, PRODUCTS, Live
 from tests.streamgauge.conftest import Run
 
 pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 EU = "/kpi/revenue_by_region?dim.region=EU"
 PAGES = ("/", EU, "/kpi/revenue_by_product", "/alerts", "/wall?every=0", "/kpi/nowhere")
 MOST_ROWS = 60  # of a long table in the document: those on a tall screen, and some around them
@@ -186,29 +190,54 @@ async def test_past_windows_are_exact_and_say_what_was_revised(shown: Live, brow
         await expect(windows.locator("tbody tr")).to_contain_text(f"{amount:,} EUR")
 
 
-async def test_alerts_are_listed_with_their_kpi(shown: Live, browser: Browser) -> None:
-    alert = {
-        "alert": "RevenueLow", "kpi": "revenue_by_region", "dims": {"region": "EU"}, "state": "firing",
-        "severity": "critical", "since": "2026-01-01T00:00:00Z", "value": 12.5, "message": "below 100 for 15m",
-    }  # fmt: skip
-    key = redis_alerts(shown.shop.name)
+async def test_alerts_come_and_go_with_reason_and_runbook(shown: Live, browser: Browser) -> None:
+    silence = SilenceRecord(
+        id="3f9c1a7b20", comment="stocktaking", by="duty", from_=NOON, until=NOON + timedelta(days=36_500)
+    )
+    firing = alert_object(
+        "RegionLow", "revenue_by_region", dims={"region": "EU"}, since="2026-01-01T00:00:00Z",
+        annotations={"summary": "Look at the shop first"}, runbook_url="https://wiki.example.org/region-low",
+        muted_by=None, silenced_by=None,
+    )  # fmt: skip
+    quiet = alert_object(
+        "RegionLow", "revenue_by_region", dims={"region": "US"}, state="pending", severity="warning", value=None,
+        muted_by="RevenueLow|revenue|-", silenced_by=silence.id,
+    )  # fmt: skip
+    keys = (redis_alerts(shown.shop.name), redis_silences(shown.shop.name))
     async with Redis.from_url(shown.shop.redis) as redis, looking(browser, shown.url) as page:
         await page.goto("/alerts")
         await live(page)
         await expect(page.get_by_text("No alert is pending or firing.")).to_be_visible()
-        await redis.hset(key, "RevenueLow|revenue_by_region|region=EU", json.dumps(alert))
-        await redis.expire(key, 600)
+        await redis.hset(keys[0], mapping=dict(firing | quiet))
+        await redis.hset(keys[1], silence.id, silence.encode())
         try:
-            await page.reload()
-            row = page.get_by_role("row", name=re.compile("RevenueLow"))
-            await expect(row).to_contain_text("12.50 EUR")
-            await expect(page.get_by_role("link", name=re.compile("^Alerts"))).to_contain_text("1")
+            rows = page.get_by_role("row", name=re.compile("RegionLow"))
+            await expect(rows).to_have_count(2)  # without a reload
+            row, other = rows.nth(0), rows.nth(1)
+            await expect(row).to_contain_text("firing, critical")
+            await expect(row).to_contain_text("812.50 EUR is below 1,000 EUR")
+            await expect(row).to_contain_text("Look at the shop first")
+            await expect(row.get_by_role("cell").nth(5)).to_have_text("812.50\u00a0EUR")
+            await expect(row.get_by_role("cell").nth(6)).to_have_text("1,000\u00a0EUR")
+            await expect(other.get_by_role("cell").nth(5)).to_have_text("none")
+            runbook = row.get_by_role("link", name="Runbook of RegionLow")
+            await expect(runbook).to_have_attribute("href", "https://wiki.example.org/region-low")
+            await expect(other).to_contain_text("pending, warning")
+            await expect(other).to_contain_text("Muted by RevenueLow of Revenue, which says it already.")
+            await expect(other).to_contain_text(re.compile("Silenced by duty until .*: stocktaking"))
+            await expect(page.get_by_text("1 firing, 1 pending")).to_be_visible()
+            await expect(page.get_by_role("link", name=re.compile("^Alerts"))).to_contain_text("2")
             assert await serious_violations(page) == []
             await row.get_by_role("link", name="Revenue by region").click()
             await expect(page).to_have_url(f"{shown.url}{EU}")
-            await expect(page.get_by_role("region", name="Alerts")).to_contain_text("below 100 for 15m")
+            alerts = page.get_by_role("region", name="Alerts")
+            await expect(alerts).to_contain_text("1 firing, 1 pending.")
+            await expect(alerts).to_contain_text("812.50 EUR is below 1,000 EUR")
+            assert await serious_violations(page) == []
+            await redis.delete(*keys)
+            await expect(alerts).not_to_contain_text("firing")
         finally:
-            await redis.delete(key)
+            await redis.delete(*keys)
 
 
 async def test_the_wall_shows_one_goal_after_the_other(shown: Live, browser: Browser) -> None:

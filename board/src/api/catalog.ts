@@ -84,6 +84,8 @@ export interface Rule {
   holds: string | null;
   minSample: number | null;
   summary: string | null;
+  /** Prometheus judges it, so its state is not known here. */
+  elsewhere: boolean;
 }
 
 export interface Finding {
@@ -99,17 +101,6 @@ export interface Findings {
   findings: Finding[];
   /** 0 to 100 of each goal. */
   scores: Record<string, number>;
-}
-
-export interface Alert {
-  name: string;
-  kpi: string;
-  dims: Record<string, string | null>;
-  state: string;
-  severity: string | null;
-  since: number | null;
-  value: string | null;
-  message: string | null;
 }
 
 export function readCatalog(json: unknown): Catalog {
@@ -202,6 +193,7 @@ function readRule(json: unknown): Rule {
     holds: members.text('for'),
     minSample: members.number('min_sample'),
     summary: members.object('annotations')?.text('summary') ?? null,
+    elsewhere: members.text('evaluator') === 'prometheus',
   };
 }
 
@@ -230,18 +222,4 @@ export function readFindings(json: unknown): Findings {
   const found = members.object('scores');
   for (const [goal] of found?.entries() ?? []) scores[goal] = found?.number(goal) ?? 0;
   return { findings: members.list('findings').map(readFinding), scores };
-}
-
-export function readAlert(json: unknown): Alert {
-  const members = new Members(json);
-  return {
-    name: members.text('alert') ?? members.text('name') ?? 'alert',
-    kpi: members.text('kpi') ?? '',
-    dims: readDims(members.object('dims')),
-    state: members.text('state') ?? 'firing',
-    severity: members.text('severity'),
-    since: members.time('since') ?? members.time('starts_at') ?? members.time('active_since'),
-    value: members.text('value'),
-    message: members.text('message') ?? members.text('summary') ?? members.text('reason'),
-  };
 }

@@ -1,10 +1,9 @@
+import { readAlert, readSilence, type Alert, type Silence } from './alerts';
 import {
-  readAlert,
   readCatalog,
   readFindings,
   readKpi,
   readKpiDetail,
-  type Alert,
   type Catalog,
   type Findings,
   type Kpi,
@@ -43,6 +42,11 @@ export async function loadFindings(): Promise<Findings> {
 
 export async function loadAlerts(): Promise<Alert[]> {
   return new Members(await get('/alerts')).list('alerts').map(readAlert);
+}
+
+/** Those made by command, or over HTTP; the catalog has others. */
+export async function loadSilences(): Promise<Silence[]> {
+  return new Members(await get('/silences')).list('silences').map(readSilence);
 }
 
 /** Newest values of the past windows of one series, oldest first; `from` in epoch milliseconds. */

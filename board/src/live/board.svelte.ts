@@ -1,9 +1,11 @@
-import { ApiError, loadAlerts, loadCatalog, loadFindings, loadKpis, startSession } from '../api/client';
-import type { Alert, Catalog, Findings, Goal, Kpi } from '../api/catalog';
+import type { Alert, Silence } from '../api/alerts';
+import { ApiError, loadAlerts, loadCatalog, loadFindings, loadKpis, loadSilences, startSession } from '../api/client';
+import type { Catalog, Findings, Goal, Kpi } from '../api/catalog';
+import { gravestFirst } from '../words/alerts';
 import { Connection } from './connection.svelte';
 import { Values } from './values.svelte';
 
-const ALERTS_EVERY_MS = 15_000;
+const ALERTS_EVERY_MS = 3_000; // an answer that has not changed costs next to nothing
 const RETRY_MS = 5_000;
 const FINDINGS_EVERY_MS = 300_000; // the service does not judge more often
 
@@ -25,7 +27,11 @@ class Board {
   catalog = $state.raw<Catalog | null>(null);
   kpis = $state.raw<Kpi[]>([]);
   findings = $state.raw<Findings>({ findings: [], scores: {} });
-  alerts = $state.raw<Alert[]>([]);
+  /** The gravest first; null while nothing is known of them. */
+  alerts = $state.raw<Alert[] | null>(null);
+  /** They could not be read the last time: these were known before. */
+  alertsOld = $state(false);
+  silences = $state.raw<Silence[]>([]);
   /** Why the catalog is not here; null when it is, or on its way. */
   failure = $state<string | null>(null);
   /** The service wants to know who is there. */
@@ -88,9 +94,12 @@ class Board {
   private async loadAlerts(): Promise<void> {
     if (this.locked || document.visibilityState === 'hidden') return;
     try {
-      this.alerts = await loadAlerts();
+      const [alerts, silences] = await Promise.all([loadAlerts(), loadSilences()]);
+      this.alerts = gravestFirst(alerts);
+      this.silences = silences;
+      this.alertsOld = false;
     } catch {
-      // The connection tells when the service is gone; the last known alerts stay.
+      this.alertsOld = true; // why, the connection tells; the last known alerts stay
     }
   }
 
