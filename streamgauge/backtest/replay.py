@@ -1,9 +1,9 @@
 """Events of the past through both stages of the engine, in this process and without Kafka in between.
 
-Where a publication is made follows from the events alone, never from how they were read: at the end of each day of
-event time; before an event that corrects a window that has ended, so that the window was judged without it first; and
-when the minute of such a correction is over. Between those, rules see the ends of windows one by one, as they do of a
-worker's publications.
+Where a publication is made follows from the events alone, never from how they were read: at the end of each week of
+event time, and of so many events; before an event that corrects a window that has ended, so that the window was judged
+without it first; and when the minute of such a correction is over. Between those, rules see the ends of windows one by
+one, as they do of a worker's publications.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from engine.alerts.objects import instant
 from engine.catalog.model import Catalog
 from engine.decoding.batch import Decoder, Int64s
 from engine.event_time import NEVER
-from engine.event_time.durations import DAY_US, HOUR_US, MINUTE_US
+from engine.event_time.durations import DAY_US, HOUR_US, MINUTE_US, WEEK_US
 from engine.merging import MergePartition
 from engine.plan import plan_catalog
 from engine.records import HEARTBEAT, Heartbeat, encode, record_key
 
 _NEVER_AGAIN: Final = 1 << 60  # a partition that has ended has been silent for longer than any `idle_after`
 _MOST_AHEAD_US: Final = 366 * DAY_US
+_MOST_EVENTS: Final = 50_000  # of a partition between two publications
 _SERIES: Final = (
     "h", "dims", "window_start", "window_end", "state", "value", "reason", "samples", "target", "pace_share"
 )  # fmt: skip
@@ -57,6 +58,7 @@ class _Partition:
     highest_us: int = NEVER
     begins_us: int = NEVER  # the time of the first event
     ended: bool = False
+    taken: int = 0  # records
     waiting: deque[_Piece] = field(default_factory=deque)
     shown_us: int = NEVER  # the watermark of the last publication that this partition asked for
     corrected: int | None = None  # the minute, by the watermark, of corrections that are not published yet
@@ -78,6 +80,8 @@ class _Partition:
             self.begins_us = int(told[good][0])
         before = np.concatenate([np.array([self.highest_us], dtype=np.int64), reached[:-1]])
         publish = set(self._corrections(told, good, before, reached))
+        publish.update(range(-self.taken % _MOST_EVENTS, len(told), _MOST_EVENTS))
+        self.taken += len(told)
         cell = np.flatnonzero(before // self.align_us != reached // self.align_us).tolist()
         bounds = sorted({0, *publish, *cell})
         for first, last in zip(bounds, [*bounds[1:], len(told)], strict=True):
@@ -126,10 +130,10 @@ class Replay:
         self._merge = MergePartition(self.plan, 0)
         self._log: list[tuple[bytes, bytes | None, int]] = []
         self._written = 0
-        self._day = NEVER
+        self._week = NEVER
         self.first_us = NEVER  # the event time at which the first partition begins
         pane_us = min(view.pane_us for view in self.plan.views)
-        align_us = DAY_US if sum(streams.values()) == 1 else HOUR_US
+        align_us = WEEK_US if sum(streams.values()) == 1 else HOUR_US
         self._partitions = {
             (source, number): _Partition(
                 SourcePartition(self.plan, source, number, partitions=count, merge_partitions=1),
@@ -215,10 +219,10 @@ class Replay:
                 return
             of = min(ready, key=lambda of: of.waiting[0].front_us)
             piece = of.waiting.popleft()
-            day = piece.front_us // DAY_US
-            if piece.publish or day > self._day:
+            week = piece.front_us // WEEK_US
+            if piece.publish or week > self._week:
                 self._publish()
-            self._day = max(self._day, day)
+            self._week = max(self._week, week)
             of.owner.fold(piece.batch)
 
     def _publish(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +22,6 @@ from streamgauge.cli.output import Format, cell, new_table, print_json, result, 
 from streamgauge.settings import KafkaAddress
 
 if TYPE_CHECKING:
-    from streamgauge.backtest.incidents import Incident
     from streamgauge.backtest.replay import Replay
     from streamgauge.backtest.report import Report, Span
 
@@ -82,6 +82,11 @@ def backtest(
     from streamgauge.backtest.incidents import UnusableIncidents, read_incidents
     from streamgauge.backtest.report import counted_firings, report_of
 
+    if out is not None:
+        if importlib.util.find_spec("matplotlib") is None:
+            raise usage("--out draws with matplotlib, which is not installed: pip install 'streamgauge[backtest]'")
+        from streamgauge.backtest.page import page
+
     whole = usable_catalog(catalog)
     judged = _judged(whole, kpi)
     begin_us, end_us = _instant(from_, "--from", whole), _instant(to, "--to", whole)
@@ -101,9 +106,14 @@ def backtest(
     if format_ is Format.JSON:
         print_json(report)
     else:
-        _print(report, known)
+        _print(report)
     if out is not None:
-        _write(out, report)
+        out.mkdir(parents=True, exist_ok=True)
+        written = {"backtest.json": msgspec.json.format(msgspec.json.encode(report), indent=1).decode() + "\n"}
+        written["backtest.html"] = page(report, replay, reported, found, known, span)
+        for name, text in written.items():
+            (out / name).write_text(text, encoding="utf-8")
+            say(f"wrote {out / name}")
     events = sum(replay.counts.values())
     say(f"replayed {counted(events, 'event')} in {seconds:.1f} s ({events / max(seconds, 0.001):,.0f} events/s)")
     refused_events = replay.counts["invalid"] + replay.counts["late"]
@@ -212,21 +222,14 @@ def _span(replay: Replay, begin_us: int | None, end_us: int | None) -> Span:
 # -- what is shown -----------------------------------------------------------------------------------------------------
 
 
-def _print(report: Report, incidents: Sequence[Incident]) -> None:
-    columns = ["kpi", "alert", "pages", "a month", "at night", "flapping", "muted", "silenced", "firing", "longest"]
-    columns += ["first", "last", *(["detected", "missed", "false", "after"] if incidents else [])]
+def _print(report: Report) -> None:
+    from streamgauge.backtest.table import cells, columns
+
     table = new_table()
-    for number, name in enumerate(columns):
+    for number, name in enumerate(columns(report)):
         table.add_column(name, justify="left" if number < 2 else "right", overflow="fold")
     for one in report.alerts:
-        if one.evaluator != "engine":
-            continue
-        shown: list[object] = [one.kpi, one.alert, one.pages, one.pages_a_month, one.at_night, one.flapping]
-        shown += [one.muted, one.silenced, _length(one.firing_seconds), _length(one.longest_seconds)]
-        shown += [one.first and one.first[:16], one.last and one.last[:16]]
-        if incidents:
-            shown += [one.detected, one.missed, one.false, _length(one.detect_seconds)]
-        table.add_row(*(cell(value) for value in shown))
+        table.add_row(*(cell(value) for value in cells(one, report)))
     stdout().print(table)
     for one in report.alerts:
         if one.evaluator != "engine":
@@ -238,22 +241,3 @@ def _print(report: Report, incidents: Sequence[Incident]) -> None:
         f"{counted(pages, 'page')} from {report.begin} to {report.end}, "
         f"{sum(one.at_night for one in report.alerts):,} of them at night ({report.night})"
     )
-
-
-def _length(seconds: int | None) -> str | None:
-    """``3d 4h``: the two largest units."""
-    if seconds is None:
-        return None
-    parts = []
-    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        count, seconds = divmod(seconds, unit)
-        if count:
-            parts.append(f"{count}{name}")
-    return " ".join(parts[:2]) or "0"
-
-
-def _write(folder: Path, report: Report) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    written = folder / "backtest.json"
-    written.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-    say(f"wrote {written}")
