@@ -122,6 +122,9 @@ def _objective(objective: Objective) -> Object:
         "where": objective.where,
         "valid_from": objective.valid_from,
         "warn_within": objective.warn_within,
+        "share": objective.share,
+        "pacing": objective.pacing,
+        "quiet_until": objective.quiet_until,
     }
 
 

@@ -113,6 +113,9 @@ class Objective(_Shape):
     where: dict[str, str]
     valid_from: str | None
     warn_within: float
+    share: float | None = Field(description="Of the KPI's own objective, from which this one was computed.")
+    pacing: Literal["linear", "seasonal"] | None
+    quiet_until: float | None = Field(description="Share of the grain before which pacing says nothing.")
 
 
 class Review(_Shape):

@@ -170,6 +170,9 @@ async def test_a_kpi_says_what_it_is(served: Served) -> None:
         {
             "op": "gte", "value": 1200000, "upper": None, "where": {"region": "EU"}, "valid_from": None,
             "warn_within": "0.1",
+            "share": None,
+            "pacing": None,
+            "quiet_until": None,
         }
     ]  # fmt: skip
     assert found["review"] == {"every": "90d", "last": "2026-01-01", "due": "2026-04-01", "overdue": True}
