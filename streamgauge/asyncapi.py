@@ -49,13 +49,17 @@ def document(catalog: Catalog) -> str:
             **{source.topic: _source_channel(source) for source in catalog.sources.values()},
             names.values_topic(catalog.name): _values_channel(catalog),
             names.alerts_topic(catalog.name): _alerts_channel(catalog),
+            names.silences_topic(catalog.name): _silences_channel(catalog),
         },
         "operations": {
             **{f"receive-{name}": _receiving(catalog, source) for name, source in catalog.sources.items()},
             "send-values": _operation("send", names.values_topic(catalog.name), ["value"], "Publish values of KPIs."),
             "send-alerts": _operation("send", names.alerts_topic(catalog.name), ["alert"], "Publish states of alerts."),
+            "follow-silences": _operation(
+                "receive", names.silences_topic(catalog.name), ["silence"], "Tell nobody of what is silenced."
+            ),
         },
-        "components": {"schemas": _value_schemas(catalog)},
+        "components": {"schemas": _schemas(catalog)},
     }
     return FIRST_LINE + yaml.dump(found, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
 
@@ -289,32 +293,43 @@ def _values_channel(catalog: Catalog) -> Schema:
 
 
 def _alerts_channel(catalog: Catalog) -> Schema:
-    topic = names.alerts_topic(catalog.name)
+    return _compacted(
+        names.alerts_topic(catalog.name),
+        "Alerts",
+        "The last state of every alert. Of two objects of an alert the one with the higher `order` is the newer.",
+        _table_row(
+            "alert", "The state of an alert", "Alert", "The alert, its KPI and dimensions: `alert|kpi|name=value,...`."
+        ),
+    )
+
+
+def _silences_channel(catalog: Catalog) -> Schema:
+    return _compacted(
+        names.silences_topic(catalog.name),
+        "Silences",
+        "Silences made by command or over HTTP, as they are now. A record without a value takes one back.",
+        _table_row("silence", "A silence", "Silence", "The silence's id."),
+    )
+
+
+def _table_row(name: str, title: str, schema: str, key: str) -> dict[str, Schema]:
+    return {
+        name: {
+            "name": name,
+            "title": title,
+            "contentType": _JSON,
+            "payload": {"$ref": f"{_SCHEMAS}{schema}"},
+            "bindings": {"kafka": {"key": {"type": "string", "description": key}, "bindingVersion": _KAFKA}},
+        }
+    }
+
+
+def _compacted(topic: str, title: str, description: str, messages: dict[str, Schema]) -> Schema:
     return {
         "address": topic,
-        "title": "Alerts",
-        "description": "The last state of every alert.",
-        "messages": {
-            "alert": {
-                "name": "alert",
-                "title": "A change of an alert's state",
-                "contentType": _JSON,
-                "payload": {
-                    "type": "object",
-                    "properties": {
-                        "alert": {"type": "string"},
-                        "kpi": {"type": "string", "enum": list(catalog.kpis)} if catalog.kpis else {"type": "string"},
-                        "dims": {"type": "object"},
-                    },
-                },
-                "bindings": {
-                    "kafka": {
-                        "key": {"type": "string", "description": "`alert|kpi|name=value,...`"},
-                        "bindingVersion": _KAFKA,
-                    }
-                },
-            }
-        },
+        "title": title,
+        "description": description,
+        "messages": messages,
         "bindings": {
             "kafka": {
                 "topic": topic,
@@ -325,15 +340,19 @@ def _alerts_channel(catalog: Catalog) -> Schema:
     }
 
 
-def _value_schemas(catalog: Catalog) -> dict[str, Schema]:
-    """Those of the API, whose values are the same objects."""
-    from sinks.board.shapes import Value
+def _schemas(catalog: Catalog) -> dict[str, Schema]:
+    """Those of the API, whose values, alerts and silences are the same objects."""
+    from sinks.board.shapes import Alert, Silence, Value
 
-    value = Value.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
-    parts = value.pop("$defs", {})
-    if catalog.kpis:
-        value["properties"]["kpi"]["enum"] = list(catalog.kpis)
-    return {"Value": value, **dict(sorted(parts.items()))}
+    shown: dict[str, Schema] = {}
+    parts: dict[str, Schema] = {}
+    for shape in (Value, Alert, Silence):
+        schema = shape.model_json_schema(ref_template=_SCHEMAS + "{model}", mode="serialization")
+        parts |= schema.pop("$defs", {})
+        if catalog.kpis and "kpi" in schema["properties"]:
+            schema["properties"]["kpi"]["enum"] = list(catalog.kpis)
+        shown[shape.__name__] = schema
+    return {**shown, **dict(sorted(parts.items()))}
 
 
 # --- examples ---

@@ -184,7 +184,9 @@ class Alert(_Shape):
     )
     severity: Literal["critical", "warning", "info"]
     id: str = Field(description="16 hex digits: the same from pending to the end, another one the next time.")
-    order: tuple[int, int] = Field(description="Of two objects of an alert the one with the higher order is newer.")
+    order: list[int] = Field(
+        min_length=2, max_length=2, description="Of two objects of an alert the one with the higher order is newer."
+    )
     at: str = Field(description="The event time of this judgement.")
     since: str | None = Field(description="When its condition began to hold, in event time.")
     fired: str | None

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from jsonschema import Draft7Validator
 
 from engine.catalog.model import Catalog
 from sinks import kafka
+from sinks.alerting.silence_records import SilenceRecord
 from streamgauge.asyncapi import FIRST_LINE, document
 from streamgauge.catalog_files import read_catalog
 from streams.gateway.bodies import Carried
 from streams.gateway.checking import Check
+from tests.alert_objects import alert_object
 from tests.npm import installed
 from tests.sinks.values import row, rows
 from tests.streamgauge.conftest import RETAIL, ROOT, Run
@@ -180,6 +182,24 @@ def test_values_are_as_it_says() -> None:
     for _, value in kafka.records([rows(row("A"), row("B", revision=1), row(None))]):
         assert list(Draft7Validator(schema).iter_errors(json.loads(value))) == []
     assert list(Draft7Validator(schema).iter_errors({"kpi": "sales"}))
+
+
+def test_alerts_and_silences_are_as_it_says() -> None:
+    found = yaml.safe_load(document(catalog_of(RETAIL)))
+    [alert] = alert_object("SalesLow", "sales_today", dims={"store": "7"}).values()
+    [silent] = alert_object("NoSales", "sales_per_hour", value=None, bound=None, window_state=None).values()
+    until = datetime.fromisoformat("2026-11-25T12:00:00Z")
+    silence = SilenceRecord(id="a", comment="stocktaking", from_=until - timedelta(hours=2), until=until)
+    for name, given in (("Alert", alert), ("Alert", silent), ("Silence", silence.encode())):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": found["components"]}
+        told = json.loads(given)
+        assert list(Draft7Validator(schema).iter_errors(told)) == []
+        assert set(told) == set(found["components"]["schemas"][name]["required"])  # no more, no less
+        assert list(Draft7Validator(schema).iter_errors({**told, "comment": 7, "reason": 7}))
+    assert found["operations"]["follow-silences"]["action"] == "receive"
+    assert found["channels"]["retail.silences"]["bindings"]["kafka"]["topicConfiguration"]["cleanup.policy"] == [
+        "compact"
+    ]
 
 
 def test_the_text_is_always_the_same(streamgauge: Run) -> None:
