@@ -38,7 +38,6 @@ from engine.event_time import NEVER
 from engine.event_time.zones import Times
 from engine.kpis import KpiEvaluator
 from engine.lookback.lookback import Lookback
-from engine.lookback.needs import needs_of
 from engine.plan import KpiPlan
 from engine.records import JudgedFrom, SeriesAlerts
 from engine.series import OTHER, Directory, Hashes, dims_text
@@ -93,7 +92,8 @@ class KpiAlerts:
         self._shown: dict[int, dict[str, str | None]] = {}  # dimensions of series that were silent
         self._steps_until = self._grains_until = NEVER  # ends of the last windows that were judged
         self._silence_until = NEVER
-        self._lookback = Lookback(plan, evaluator) if needs_of(plan.kpi) is not None else None
+        looks_back = any(isinstance(rule.when, Anomaly | BurnRate) for rule in self.rules)
+        self._lookback = Lookback(plan, evaluator) if looks_back else None
         watched = any(isinstance(rule.when, NoData) for rule in self.rules)
         self._presence = Presence(plan.terms[0].view.pane_us) if watched else None
 

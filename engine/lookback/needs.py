@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine.catalog.alerting import Anomaly, BurnRate
+from engine.catalog.alerting import Anomaly, BurnRate, NoData
 from engine.catalog.model import Kpi, Offset
 from engine.event_time.durations import HOUR_US, SECOND_US
 from engine.event_time.zones import zone
@@ -18,11 +18,12 @@ _LONGEST_DAY_US: Final = 25 * HOUR_US
 @dataclass(frozen=True, slots=True)
 class Needs:
     """``weeks``: the most that an anomaly rule looks back, 0 without one. ``lengths_us``: those of the windows of burn
-    rates, in order.
+    rates, in order. ``expected_us``: for how long a silent series is expected, at most.
     """
 
     weeks: int
     lengths_us: tuple[int, ...]
+    expected_us: int = 0
 
     def offsets(self, timezone: str) -> list[Offset]:
         """What panes must divide (`Windows.align`) for all that is read."""
@@ -40,8 +41,8 @@ class Needs:
 
     @property
     def longest_us(self) -> int:
-        """The longest window of a burn rate; 0 without one."""
-        return max(self.lengths_us, default=0)
+        """The longest time that is looked back over, weeks aside."""
+        return max((self.expected_us, *self.lengths_us))
 
 
 def needs_of(kpi: Kpi) -> Needs | None:
@@ -49,7 +50,8 @@ def needs_of(kpi: Kpi) -> Needs | None:
     conditions = [alert.when for alert in kpi.alerts if alert.evaluator == "engine"]
     weeks = max((when.weeks for when in conditions if isinstance(when, Anomaly)), default=0)
     lengths = lengths_of([when for when in conditions if isinstance(when, BurnRate)])
-    return Needs(weeks, lengths) if weeks or lengths else None
+    expected = max((when.expected_us for when in conditions if isinstance(when, NoData)), default=0)
+    return Needs(weeks, lengths, expected) if weeks or lengths or expected else None
 
 
 def lengths_of(burns: Sequence[BurnRate]) -> tuple[int, ...]:
