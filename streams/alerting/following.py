@@ -14,7 +14,15 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, UnknownMemberIdError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    IllegalStateError,
+    KafkaError,
+    KafkaTimeoutError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from engine.blocks import UnknownVersion
@@ -35,7 +43,14 @@ from streams.security import KafkaSecurity
 from streams.transport import committing_as_member
 
 POLL_MS: Final = 200
-_MEMBERSHIP: Final = (CommitFailedError, IllegalStateError, UnknownMemberIdError)
+PAUSE_S: Final = 0.5
+_MEMBERSHIP: Final = (
+    CommitFailedError,
+    IllegalGenerationError,
+    IllegalStateError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
 _log = logging.getLogger(__name__)
 
 
@@ -159,6 +174,10 @@ class AlertFollower(ConsumerRebalanceListener):
                     self._delivering = asyncio.create_task(delivery.run())
         except _MEMBERSHIP:
             return  # a rebalance is under way
+        except KafkaError as error:
+            if not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                raise
+            await asyncio.sleep(PAUSE_S)  # a broker that is away: nothing is sent meanwhile
 
     async def _has_all(self, consumer: AIOKafkaConsumer) -> bool:
         return all([await consumer.position(tp) >= end for tp, end in self._ends.items()])
@@ -189,14 +208,7 @@ class AlertFollower(ConsumerRebalanceListener):
         began = asyncio.get_running_loop().time()
         if began - self._confirmed_at < self._lease_s / 3:
             return
-        try:
-            await consumer.commit({self._alerts: await consumer.position(self._alerts)})
-        except _MEMBERSHIP:
-            raise
-        except KafkaError as error:
-            if not error.retriable:
-                raise
-            return  # a broker that is away: nothing is sent meanwhile
+        await consumer.commit({self._alerts: await consumer.position(self._alerts)})
         self._confirmed_at = began
         self._confirmation.set()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -298,3 +299,27 @@ async def test_an_older_object_of_a_worker_that_woke_up_changes_nothing(rig: Rig
         await rig.hook.until(2)
         assert (await rig.until_shown(EU))["state"] == "firing"
         assert rig.hook.told == [("firing", "00000000000000a1"), ("firing", "00000000000000c3")]
+
+
+async def test_a_worker_that_wakes_up_after_another_took_over_tells_nobody(rig: Rig) -> None:
+    with rig.worker() as first, rig.worker() as second:
+        await rig.write("firing")
+        (found,) = await rig.managers[0].until(True, "RevenueLow")
+        await rig.hook.until(1)
+        sleeps, other = (first, second) if 'firing"} 1.0' in first.get("/metrics")[1] else (second, first)
+        sleeps.process.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(60):
+            while 'streamgauge_alerts{severity="critical",state="firing"} 1.0' not in other.get("/metrics")[1]:
+                await asyncio.sleep(0.2)
+        await rig.write("resolved", fired=found["startsAt"])
+        await rig.managers[0].until(False, "RevenueLow")
+        await rig.hook.until(2)
+        sleeps.process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(60):  # it finds out, and joins or ends
+            while sleeps.get("/readyz")[0] != 200 and sleeps.process.poll() is None:
+                assert not rig.managers[0].active("RevenueLow")
+                await asyncio.sleep(0.1)
+        await rig.write("firing", dims={"region": "US"}, id="00000000000000c3")
+        await rig.hook.until(3)
+        assert not rig.managers[0].active("RevenueLow", region="EU")
+        assert [state for state, _ in rig.hook.told] == ["firing", "resolved", "firing"]
