@@ -17,17 +17,21 @@ import pytest
 import typer
 import yaml
 
+from engine.catalog.alerting import Severity
+from sinks.alertmanager_config.generating import configuration
 from sinks.grafana.generating import dashboards
 from sinks.names import METRICS_PATH
+from sinks.prometheus_rules.generating import rules
 from streamgauge.catalog_files import read_catalog
 from streamgauge.cli.app import app
+from streamgauge.cli.generate.alertmanager import DEFAULT_SECRETS
 from streamgauge.reference import commands
 from streams.worker import PUBLISH_SECONDS, STOP_SECONDS
 from tests.deploy.compose import COMPOSE, DEPLOY, ENVIRONMENT, OURS, SERVICES, lines
 from tests.programs import program
 
 COMMANDS = {" ".join(path): command for path, command in commands(typer.main.get_command(app))}
-ONCE = {"topics", "tokens", "dashboards"}
+ONCE = {"topics", "tokens", "dashboards", "rules"}
 Json = dict[str, Any]
 
 
@@ -185,6 +189,28 @@ def test_prometheus_scrapes_what_listens() -> None:
     [token] = [job for job in read("prometheus.yml")["scrape_configs"] if "authorization" in job]
     assert token["authorization"]["credentials_file"] == "/tokens/prometheus.token"
     assert mounts("prometheus")["/tokens"] == mounts("tokens")["/tokens"] == mounts("serve")["/tokens"]
+
+
+def test_prometheus_evaluates_what_is_generated() -> None:
+    [(name, written)] = parsed("rules")
+    assert name == "generate rules"
+    found = read_catalog(DEPLOY / "catalogs" / written["catalog"].name).catalog
+    assert found is not None
+    config = read("prometheus.yml")
+    assert written["job"] in {job["job_name"] for job in config["scrape_configs"]}
+    [pattern] = map(Path, config["rule_files"])
+    file, tests = rules(found, written["job"])
+    assert Path(file).match(pattern.name) and not Path(tests).match(pattern.name)
+    assert mounts("prometheus")[str(pattern.parent)] == mounts("rules")[str(written["out"])] == "rules"
+
+
+def test_alertmanager_routes_and_mutes_as_generated_and_tells_nobody() -> None:
+    [(_, written)] = parsed("rules")
+    found = read_catalog(DEPLOY / "catalogs" / written["catalog"].name).catalog
+    assert found is not None
+    kinds: dict[Severity, str] = {"critical": "nobody", "warning": "nobody", "info": "nobody"}
+    [text] = configuration(found, kinds, str(DEFAULT_SECRETS)).values()
+    assert (DEPLOY / "alertmanager.yml").read_text() == text
 
 
 def test_alertmanager_understands_its_configuration() -> None:

@@ -19,7 +19,7 @@ from streamgauge.services import free_port
 from tests.deploy.compose import DEPLOY, ENVIRONMENT, SERVICES, lines, script
 
 READY_S = 60.0
-PATHS = ("/catalogs", "/dashboards", "/tokens", "/var/lib/streamgauge")
+PATHS = ("/catalogs", "/dashboards", "/rules", "/tokens", "/var/lib/streamgauge")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Composed:
     @contextmanager
     def up(self, *events: str) -> Iterator[dict[str, list[int]]]:
         """Everything in its order, events with these options more. Yields the ports that each job is to scrape."""
-        for service in ("topics", "tokens", "dashboards"):
+        for service in ("topics", "tokens", "dashboards", "rules"):
             self.once(service)
         replicas = SERVICES["worker"]["deploy"]["replicas"]
         workers, serve = [free_port(0) for _ in range(replicas)], free_port(0)
