@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import re
 import shlex
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from sinks.alerting.silencing import silence_for
 from sinks.board.access import Access
 from sinks.redis.connection import RedisAddress
 from sinks.redis.sink import RedisSink
-from tests.sinks.board.conftest import Tokens, facts, server, write
+from streams.gateway import gateway
+from streams.silences import write_silence
+from streams.topics import ensure_topics
+from tests.sinks.board.conftest import Tokens, facts, server, told, write
 from tests.sinks.values import row, rows
 
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
@@ -26,13 +33,25 @@ def test_every_route_has_an_example() -> None:
     assert all(f"/sales/{kind}" in " ".join(CURLS) for kind in ("values", "top", "history"))
 
 
+async def silencing(kafka: str) -> list[Any]:
+    """The part of a server that makes and ends silences, and in Kafka the one that the page ends."""
+    catalog = told().loaded.catalog
+    assert catalog is not None
+    await ensure_topics(catalog, kafka, replication=1)
+    now = datetime.now(UTC)
+    made = silence_for(catalog, now, id="3f9c1a7b20", kpis=["sales"], comment="x", until=now + timedelta(hours=1))
+    await write_silence(catalog.name, made.id, made, kafka)
+    return [partial(gateway, brokers=kafka)]
+
+
 @pytest.mark.parametrize("curl", CURLS)
 async def test_an_example_is_answered(
-    curl: str, address: RedisAddress, redis: Redis, sink: RedisSink, tokens: Tokens
+    curl: str, address: RedisAddress, redis: Redis, sink: RedisSink, tokens: Tokens, request: pytest.FixtureRequest
 ) -> None:
+    parts = await silencing(request.getfixturevalue("kafka")) if "/silences" in curl else []
     await write(sink, rows(row("EU", hour=1, revision=1), row("EU", hour=2), kpi=facts("sales")))
     with_token = "$TOKEN" in curl or "session" in curl
-    async with server(address, access=Access(tokens.path if with_token else None)) as served:
+    async with server(address, access=Access(tokens.path if with_token else None), parts=parts) as served:
         words = shlex.split(curl.replace("$API", served.url).replace("$TOKEN", tokens.made["wall"]))[1:]
         method, headers, body, url = "GET", {}, None, ""
         while words:
@@ -50,4 +69,4 @@ async def test_an_example_is_answered(
                     assert not url
                     url = word
         async with served.client.stream(method, url, headers=headers, content=body) as response:
-            assert response.status_code in (200, 204), await response.aread()
+            assert response.status_code in (200, 201, 204), await response.aread()
