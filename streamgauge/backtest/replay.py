@@ -32,7 +32,7 @@ _NEVER_AGAIN: Final = 1 << 60  # a partition that has ended has been silent for 
 _MOST_AHEAD_US: Final = 366 * DAY_US
 _MOST_EVENTS: Final = 50_000  # of a partition between two publications
 _SERIES: Final = (
-    "h", "dims", "window_start", "window_end", "state", "value", "reason", "samples", "target", "pace_share"
+    "h", "dims", "window_start", "window_end", "state", "value", "reason", "samples", "target", "watermark"
 )  # fmt: skip
 
 

@@ -81,6 +81,18 @@ class AlertReport(msgspec.Struct, frozen=True):
     firings: list[Page] = []
 
 
+class Suggested(msgspec.Struct, frozen=True):
+    """A better rule, and what it would have done. ``caught`` and ``missed`` name breaches by their begin."""
+
+    kpi: str
+    alert: str
+    within_budget: bool
+    pages_a_month: float
+    caught: list[str]
+    missed: list[str]
+    yaml: str
+
+
 class Report(msgspec.Struct, frozen=True):
     """A backtest. ``from`` is when counting began: what came before was history only."""
 
@@ -91,6 +103,7 @@ class Report(msgspec.Struct, frozen=True):
     events: dict[str, int]
     alerts: list[AlertReport]
     missed: list[str] = []  # incidents that no alert saw
+    suggestions: list[Suggested] = []
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ from streamgauge.cli.output import Format, cell, new_table, print_json, result, 
 from streamgauge.settings import KafkaAddress
 
 if TYPE_CHECKING:
+    from streamgauge.backtest.incidents import Incident
     from streamgauge.backtest.replay import Replay
-    from streamgauge.backtest.report import Report, Span
+    from streamgauge.backtest.report import Report, Span, Suggested
 
 Files = Annotated[
     list[str] | None,
@@ -74,6 +75,10 @@ def backtest(
     incidents: Incidents = None,
     format_: OutputFormat = Format.TABLE,
     out: Out = None,
+    suggest: Annotated[
+        bool, option("suggest", "Search bound, for and recovery of the threshold alerts, and print YAML to paste.")
+    ] = False,
+    budget: Annotated[str, option("budget", "How many pages each alert may send.", metavar="PAGES")] = "2/month",
 ) -> None:
     """Replay events of the past and tell what the alerts would have done, before they go live.
 
@@ -92,6 +97,7 @@ def backtest(
     begin_us, end_us = _instant(from_, "--from", whole), _instant(to, "--to", whole)
     if begin_us is not None and end_us is not None and begin_us >= end_us:
         raise usage(f"--from {from_} is not before --to {to}")
+    pages_a_month = _budget(budget)
     try:
         known = read_incidents(incidents, whole) if incidents else []
     except UnusableIncidents as error:
@@ -103,6 +109,8 @@ def backtest(
     reported = _narrowed(judged, kpi)
     found = counted_firings(replay, judged, span)
     report = report_of(replay, reported, found, span, [one for one in known if one.kpi in reported.kpis])
+    if suggest:
+        report = msgspec.structs.replace(report, suggestions=_suggested(replay, reported, span, known, pages_a_month))
     if format_ is Format.JSON:
         print_json(report)
     else:
@@ -204,6 +212,36 @@ def _files(catalog: Catalog, given: Sequence[str]) -> list[tuple[str, Path]]:
     return found
 
 
+def _budget(text: str) -> float:
+    from streamgauge.backtest.suggest import UnreadableBudget, budget_of
+
+    try:
+        return budget_of(text)
+    except UnreadableBudget as error:
+        raise usage(f"--budget {error}") from error
+
+
+def _suggested(
+    replay: Replay, catalog: Catalog, span: Span, incidents: Sequence[Incident], pages_a_month: float
+) -> list[Suggested]:
+    """For each threshold alert that the engine judges and that had values."""
+    from engine.catalog.alerting import Threshold
+    from streamgauge.backtest.report import Suggested
+    from streamgauge.backtest.suggest import suggest, yaml_of
+
+    found = []
+    for kpi in catalog.kpis.values():
+        values = replay.values(kpi.name)
+        for rule in kpi.alerts:
+            if values is None or rule.evaluator != "engine" or not isinstance(rule.when, Threshold):
+                continue
+            one = suggest(kpi, rule, values, catalog, span, incidents, pages_a_month)
+            best, rate = one.best, round(one.best.pages_a_month, 2)
+            of = (kpi.name, rule.name, one.within, rate, list(best.caught), list(best.missed), yaml_of(one))
+            found.append(Suggested(*of))
+    return found
+
+
 def _span(replay: Replay, begin_us: int | None, end_us: int | None) -> Span:
     from engine.alerts.objects import instant
     from engine.event_time import NEVER
@@ -241,3 +279,5 @@ def _print(report: Report) -> None:
         f"{counted(pages, 'page')} from {report.begin} to {report.end}, "
         f"{sum(one.at_night for one in report.alerts):,} of them at night ({report.night})"
     )
+    for suggestion in report.suggestions:
+        result(f"\n{suggestion.yaml}")
