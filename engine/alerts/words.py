@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 import numpy as np
@@ -77,13 +77,34 @@ def bound_of(alert: Alert, value: Decimal | None) -> Decimal | None:
     return upper if value is not None and value > (lower + upper) / 2 else lower
 
 
+def short(number: str, bounds: Sequence[Decimal] = ()) -> str:
+    """A number for people: of a long fraction as many digits as tell it from the bounds, at least six in all. The
+    fraction alone is shortened.
+    """
+    value = Decimal(number)
+    whole = max(value.adjusted() + 1, 0)
+    for kept in range(6, len(value.as_tuple().digits)):
+        if kept >= whole:
+            rounded = round(value, kept - 1 - value.adjusted())
+            if all(rounded != bound or value == bound for bound in bounds):
+                return format(rounded, "f")
+    return number
+
+
+def _bounds(when: Condition) -> list[Decimal]:
+    if not isinstance(when, Threshold):
+        return []
+    found = (when.lower, when.upper, when.recover_lower, when.recover_upper)
+    return [bound for bound in found if bound is not None]
+
+
 def because(rule: Alert, verdict: Verdict, value: str | None, unit: str | None, samples: int, detail: str) -> str:
     """Why a verdict is what it is: ``812 EUR is below 1000``. ``detail``: what the rule looked at beside the value."""
     if verdict == UNKNOWN:
         if value is not None and samples < rule.min_sample:
             return f"only {samples} samples, fewer than {rule.min_sample}"
         return f"no value{f' ({detail})' if detail else ''}"
-    shown = f"{value}{f' {unit}' if unit else ''}"
+    shown = f"{short(value or '', _bounds(rule.when))}{f' {unit}' if unit else ''}"
     match rule.when:
         case Threshold():
             return f"{shown} is {_side(rule.when, verdict, Decimal(value or 'nan'))}"
