@@ -129,7 +129,7 @@ class Replay:
         self._values: dict[str, list[pl.DataFrame]] = {}
         self._merge = MergePartition(self.plan, 0)
         self._log: list[tuple[bytes, bytes | None, int]] = []
-        self._written = 0
+        self._written = self._published = 0
         self._week = NEVER
         self.first_us = NEVER  # the event time at which the first partition begins
         pane_us = min(view.pane_us for view in self.plan.views)
@@ -206,7 +206,10 @@ class Replay:
         return max(of.highest_us for of in self._partitions.values())
 
     def values(self, kpi: str) -> pl.DataFrame | None:
-        """Rows in the order in which they were published; None where there were none. Times in microseconds."""
+        """Rows in the order in which they were published, with the publication's number; None where there were none.
+
+        Times are in microseconds.
+        """
         found = self._values.get(kpi)
         return pl.concat(found) if found else None
 
@@ -234,13 +237,14 @@ class Replay:
                 self._beat(flush.heartbeat)
         now = self.reached_us
         for of in self._partitions.values():
-            if of.ended and not of.waiting and any(not other.ended for other in self._partitions.values()):
-                self._beat(of.owner.heartbeat(_ended(now if now != NEVER else None)))
+            if of.ended and not of.waiting and of.highest_us < now:
+                self._beat(of.owner.heartbeat(_ended(now)))
         self._apply()
 
     def _apply(self) -> None:
         self._merge.apply(self._log)
         self._log.clear()
+        self._published += 1
         publication = self._merge.publish(open_windows=False)
         for _, key, value in publication.shares:
             self._write(key, value)
@@ -248,7 +252,9 @@ class Replay:
         for rows in publication.values:
             if rows.kpi.name in self._judged:
                 dims = [f"dim.{name}" for name, _ in rows.kpi.dimensions]
-                closed = rows.frame.filter(pl.col("state") != "open").select(*_SERIES, *dims)
+                closed = rows.frame.filter(pl.col("state") != "open").select(
+                    *_SERIES, *dims, pl.lit(self._published, dtype=pl.Int64).alias("publication")
+                )
                 self._values.setdefault(rows.kpi.name, []).append(closed)
 
     def _beat(self, beat: Heartbeat) -> None:
@@ -259,7 +265,7 @@ class Replay:
         self._written += 1
 
 
-def _ended(now_us: int | None) -> Progress:
+def _ended(now_us: int) -> Progress:
     return Progress(at_end=True, silent_us=_NEVER_AGAIN, now_us=now_us, behind=True)
 
 

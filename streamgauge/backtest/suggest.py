@@ -7,6 +7,7 @@ present ``for``. Mutes by other alerts are left out, silences of the catalog cou
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -104,13 +105,13 @@ class Search:
         """As in `engine.alerts.tracking`: from the first window on that starts after the series' first event, and of
         the windows that are corrected only the last. Column ``at`` is when a row is judged.
         """
-        rows = values.sort("watermark", "window_end", maintain_order=True)
+        rows = values.sort("publication", "window_end", maintain_order=True)
         if not steps_are_judged(self.rule):
             rows = rows.filter(whole_grains(self.kpi.window, self.kpi.calendar, rows["window_end"].to_numpy()))
         first = pl.col("window_end").filter(pl.col("samples") > 0).first().over("h")
-        ends = rows.group_by("watermark", maintain_order=True).agg(pl.col("window_end").max().alias("last"))
+        ends = rows.group_by("publication", maintain_order=True).agg(pl.col("window_end").max().alias("last"))
         rows = rows.with_columns(first.alias("first")).join(
-            ends.with_columns(pl.col("last").cum_max().shift(fill_value=NEVER)), on="watermark", maintain_order="left"
+            ends.with_columns(pl.col("last").cum_max().shift(fill_value=NEVER)), on="publication", maintain_order="left"
         )
         end, minute = pl.col("window_end"), pl.col("watermark") // MINUTE_US * MINUTE_US
         at = pl.when(end > pl.col("last")).then(end).otherwise(pl.max_horizontal(end, minute))
@@ -168,7 +169,9 @@ class Search:
             lower = _rounded(numbers.quantile(share)) if when.lower is not None else None
             upper = _rounded(numbers.quantile(1 - share)) if when.upper is not None else None
             pairs.add((lower, upper))
-        waits = sorted({self.rule.for_us, *(min(steps * self.step_us, 30 * DAY_US) for steps in _STEPS)})
+        # Steps of days are longer by an hour where clocks change: that is nothing to write down.
+        step_us = self.step_us // DAY_US * DAY_US or self.step_us
+        waits = sorted({self.rule.for_us, *(min(steps * step_us, 30 * DAY_US) for steps in _STEPS)})
         for (lower, upper), away in product(sorted(pairs, key=str), _SPREADS):
             inner = Threshold(
                 lower,
@@ -268,8 +271,22 @@ def yaml_of(suggestion: Suggestion) -> str:
     when = best.rule.when
     assert isinstance(when, Threshold)
     lines += [f"- alert: {best.rule.name}", f"  severity: {best.rule.severity}", f"  when: {_when(when)}"]
-    lines += [f"  for: {_exact(best.rule.for_us)}"] if best.rule.for_us else []
+    lines += [f"  {key}: {value}" for key, value in _kept(best.rule)]
     return "\n".join(lines)
+
+
+def _kept(rule: Alert) -> Iterator[tuple[str, object]]:
+    """The other keys that decide when it fires."""
+    if rule.for_us:
+        yield "for", _exact(rule.for_us)
+    if rule.keep_firing_for_us:
+        yield "keep_firing_for", _exact(rule.keep_firing_for_us)
+    if rule.min_sample:
+        yield "min_sample", rule.min_sample
+    if rule.evaluate != "closed":
+        yield "evaluate", rule.evaluate
+    if rule.where:
+        yield "where", json.dumps(rule.where, ensure_ascii=False)
 
 
 def _when(when: Threshold) -> str:
