@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from engine.alerts.muting import SEVERITIES
-from streamgauge.live import dimension_text, number
+from streamgauge.live import ANY, dimension_text, number
 
 STATE_MARKS = {"firing": ("▲ firing", "bold red"), "pending": ("◌ pending", "yellow")}
 SEVERITY_STYLES = {"critical": "red", "warning": "yellow", "info": "cyan"}
@@ -79,6 +81,25 @@ def alert_table(alerts: Iterable[Active], now: datetime) -> Table:
         shown = _cells(one, now)
         table.add_row(*(shown[name] for name in columns))
     return table
+
+
+def shown_alerts(alerts: Sequence[Active], now: datetime, width: int) -> RenderableType:
+    """`alert_table` where there is room for it, else a few lines for each alert."""
+    table = alert_table(alerts, now)
+    unlimited = Console(width=ANY)
+    if Measurement.get(unlimited, unlimited.options, table).maximum <= width:
+        return table
+    return Group(*(_lines(one, now) for one in sorted(alerts, key=lambda one: one.rank)))
+
+
+def _lines(one: Active, now: datetime) -> Text:
+    shown = _cells(one, now)
+    series = [shown["series"]] if one.dims else []
+    first = Text("  ").join([shown["state"], shown["severity"], shown["alert"], shown["KPI"], *series])
+    value = Text(" against ").join([shown["value"], *([shown["bound"]] if one.bound is not None else [])])
+    when = Text.assemble(value, ", since ", shown["since"], f" ({shown['lasts']})")
+    rest = [line for line in (shown["reason"], when, shown["nobody is told"]) if line]
+    return Text("\n  ").join([first, *rest])
 
 
 def _cells(one: Active, now: datetime) -> dict[str, Text]:

@@ -51,10 +51,11 @@ def list_(
     if not found:
         say(f"no alert {of} is pending or firing")
         return
-    from streamgauge.active_alerts import Active, alert_table, counted_states
+    from streamgauge.active_alerts import Active, counted_states, shown_alerts
 
     alerts = [Active.read(one) for one in found]
-    stdout().print(alert_table(alerts, datetime.now(UTC)))
+    console = stdout()
+    console.print(shown_alerts(alerts, datetime.now(UTC), console.width))
     say(counted_states(alerts))
 
 

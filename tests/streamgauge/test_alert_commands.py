@@ -11,7 +11,7 @@ from redis import Redis
 from rich.console import Console
 
 from sinks.names import redis_alerts, redis_key
-from streamgauge.active_alerts import Active, alert_table, length
+from streamgauge.active_alerts import Active, alert_table, length, shown_alerts
 from streamgauge.services import embedded_services
 from tests.alert_objects import alert_object
 from tests.streamgauge.conftest import Run
@@ -89,6 +89,27 @@ def test_an_alert_without_a_value_says_so_and_a_share_is_a_share() -> None:
     first, second = console.export_text().splitlines()[1:]
     assert "28.40 %" in first and "30.00 %" in first and "2 h 30 min" in first
     assert "no event for 2 h" in second and "EUR" not in second
+
+
+def test_where_a_table_has_no_room_each_alert_has_lines_of_its_own() -> None:
+    firing = alert_object("SalesLow", "sales", since="2026-11-25T10:00:00Z")
+    alerts = [Active.read(json.loads(text)) for found in (MUTED, firing) for text in found.values()]
+    now = datetime(2026, 11, 25, 11, 30, tzinfo=UTC)
+    shown = {}
+    for width in (80, 200):
+        console = Console(width=width, record=True, no_color=True)
+        console.print(shown_alerts(alerts, now, width))
+        shown[width] = console.export_text().splitlines()
+    assert len(shown[200]) == 3  # a heading, and a line for each
+    assert shown[80] == [
+        "▲ firing  critical  SalesLow  sales",
+        "  812.50 EUR is below 1,000 EUR",
+        "  812.50 EUR against 1,000, since Wed 25 Nov 11:00 (1 h 30 min)",
+        "◌ pending  warning  SalesLow  sales_by_region  region=EU",
+        "  812.50 EUR is below 1,000 EUR",
+        "  812.50 EUR against 1,000, since Wed 25 Nov 10:00 (2 h 30 min)",
+        "  muted by SalesLow of sales, silenced by stock-count",
+    ]
 
 
 @pytest.mark.parametrize(
