@@ -30,12 +30,12 @@ def alertmanager_file() -> str:
     """What `streamgauge generate alertmanager` writes for the compose file's catalog, when nobody is to be told."""
     from sinks.alertmanager_config.generating import configuration
     from streamgauge.catalog_files import read_catalog
-    from streamgauge.cli.generate.alertmanager import DEFAULT_SECRETS
+    from streamgauge.cli.generate.alertmanager import DEFAULT_KEYS
 
     catalog = read_catalog(ROOT / "deploy" / "catalogs" / "business.yaml").catalog
     assert catalog is not None
     kinds: dict[Severity, str] = {"critical": "nobody", "warning": "nobody", "info": "nobody"}
-    [text] = configuration(catalog, kinds, str(DEFAULT_SECRETS)).values()
+    [text] = configuration(catalog, kinds, str(DEFAULT_KEYS)).values()
     return text
 
 

@@ -13,7 +13,7 @@ from streamgauge.cli.generate.files import Check, write_or_check
 from streamgauge.cli.loading import usable_catalog
 from streamgauge.cli.options import CatalogPath, option
 
-DEFAULT_SECRETS = Path("/etc/alertmanager/secrets")
+DEFAULT_KEYS = Path("/etc/alertmanager/secrets")
 
 
 class Kind(StrEnum):
@@ -40,14 +40,14 @@ def alertmanager(
     ] = Kind.pagerduty,
     warning: Annotated[Kind, option("warning", "How people are told of warnings.", metavar="KIND")] = Kind.slack,
     info: Annotated[Kind, option("info", "How people are told of the rest.", metavar="KIND")] = Kind.nobody,
-    secrets: Annotated[
+    keys: Annotated[
         Path,
         option(
-            "secrets",
+            "keys",
             "Folder with a file of each receiver's name that holds its key or address, as Alertmanager sees it.",
             metavar="DIR",
         ),
-    ] = DEFAULT_SECRETS,
+    ] = DEFAULT_KEYS,
     check: Check = False,
 ) -> None:
     """Alertmanager's configuration: routes by severity and owner, and what mutes what.
@@ -57,5 +57,5 @@ def alertmanager(
     from sinks.alertmanager_config.generating import configuration
 
     kinds: dict[Severity, str] = {"critical": critical.value, "warning": warning.value, "info": info.value}
-    made = configuration(usable_catalog(catalog), kinds, str(secrets))
+    made = configuration(usable_catalog(catalog), kinds, str(keys))
     write_or_check({out / name: text for name, text in made.items()}, check=check)
