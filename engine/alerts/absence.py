@@ -88,6 +88,9 @@ class Presence:
             if began <= start:
                 if since_us < began < before + rule.expected_us:
                     yield Silence(series, began, BREACH, before)
+                over = self._bound(before + rule.expected_us)
+                if since_us < over < start + self._pane_us:
+                    yield Silence(series, over, RECOVERED, before)
                 yield Silence(series, start + self._pane_us, RECOVERED, before)
         due = (self._last + rule.after_us <= watermark_us) & (
             self._last + rule.expected_us > since_us - max(MINUTE_US, self._pane_us)
