@@ -43,7 +43,7 @@ def plot(
     rows = rows.unique(["dims", "window_end"], keep="last", maintain_order=True).sort("window_end", maintain_order=True)
     shown = _series(rows, found)
     with matplotlib.rc_context(_SETTINGS):  # type: ignore[arg-type]  # its keys are a very long literal
-        figure = Figure(figsize=(10, 2.8), layout="constrained")
+        figure = Figure(figsize=(10, 3.1), layout="constrained")
         axes = figure.add_subplot()
         _firings(axes, [one for one in found if _dims(one) in shown], span)
         for number, dims in enumerate(shown):
@@ -58,7 +58,7 @@ def plot(
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=_zone(kpi)))  # type: ignore[no-untyped-call]
         if axes.get_legend_handles_labels()[1]:
-            axes.legend(loc="upper left", fontsize=8, ncols=6, framealpha=0.8)
+            figure.legend(loc="outside lower center", fontsize=8, ncols=4, frameon=False)
         written = io.BytesIO()
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     whose = f" of {', '.join(shown)}" if kpi.group_by else ""
@@ -93,7 +93,15 @@ def _line(axes: Axes, rows: pl.DataFrame, colour: str, dims: str, kpi: Kpi) -> N
         axes.plot(_dates(x), y, color=colour, lw=1, marker="." if len(x) < 60 else "", label=name)
     target = rows["target"].cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
     if np.isfinite(target).any():
-        axes.step(_dates(x), target, color=colour, lw=1, ls="--", where="post", label=f"target of {name}")
+        axes.step(
+            _dates(x),
+            target,
+            color=colour,
+            lw=1,
+            ls="--",
+            where="post",
+            label=f"target of {name}" if kpi.group_by else "target",
+        )
 
 
 def _bounds(axes: Axes, kpi: Kpi) -> None:

@@ -1,7 +1,7 @@
 """Events of the past through both stages of the engine, in this process and without Kafka in between.
 
-Where a publication is made follows from the events alone, never from how they were read: at the end of each week of
-event time, and of so many events; before an event that corrects a window that has ended, so that the window was judged
+Where a publication is made follows from the events alone, never from how they were read: every four weeks of event
+time, and every so many events; before an event that corrects a window that has ended, so that the window was judged
 without it first; and when the minute of such a correction is over. Between those, rules see the ends of windows one by
 one, as they do of a worker's publications.
 """
@@ -23,14 +23,15 @@ from engine.alerts.objects import instant
 from engine.catalog.model import Catalog
 from engine.decoding.batch import Decoder, Int64s
 from engine.event_time import NEVER
-from engine.event_time.durations import DAY_US, HOUR_US, MINUTE_US, WEEK_US
+from engine.event_time.durations import DAY_US, HOUR_US, MINUTE_US
 from engine.merging import MergePartition
 from engine.plan import plan_catalog
 from engine.records import HEARTBEAT, Heartbeat, encode, record_key
 
 _NEVER_AGAIN: Final = 1 << 60  # a partition that has ended has been silent for longer than any `idle_after`
 _MOST_AHEAD_US: Final = 366 * DAY_US
-_MOST_EVENTS: Final = 50_000  # of a partition between two publications
+_MOST_US: Final = 28 * DAY_US  # of event time between two publications
+_MOST_EVENTS: Final = 150_000  # of a partition between two publications
 _SERIES: Final = (
     "h", "dims", "window_start", "window_end", "state", "value", "reason", "samples", "target", "watermark"
 )  # fmt: skip
@@ -130,10 +131,10 @@ class Replay:
         self._merge = MergePartition(self.plan, 0)
         self._log: list[tuple[bytes, bytes | None, int]] = []
         self._written = self._published = 0
-        self._week = NEVER
+        self._turn = NEVER
         self.first_us = NEVER  # the event time at which the first partition begins
         pane_us = min(view.pane_us for view in self.plan.views)
-        align_us = WEEK_US if sum(streams.values()) == 1 else HOUR_US
+        align_us = _MOST_US if sum(streams.values()) == 1 else HOUR_US
         self._partitions = {
             (source, number): _Partition(
                 SourcePartition(self.plan, source, number, partitions=count, merge_partitions=1),
@@ -222,10 +223,10 @@ class Replay:
                 return
             of = min(ready, key=lambda of: of.waiting[0].front_us)
             piece = of.waiting.popleft()
-            week = piece.front_us // WEEK_US
-            if piece.publish or week > self._week:
+            turn = piece.front_us // _MOST_US
+            if piece.publish or turn > self._turn:
                 self._publish()
-            self._week = max(self._week, week)
+            self._turn = max(self._turn, turn)
             of.owner.fold(piece.batch)
 
     def _publish(self) -> None:

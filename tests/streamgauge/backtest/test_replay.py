@@ -139,6 +139,23 @@ def test_what_ends_early_holds_nobody_up() -> None:
     assert told(replay.objects) == told(replayed(ON_TIME, [len(ON_TIME)]).objects)
 
 
+def test_a_series_that_is_no_longer_expected_is_over_then_however_much_is_read_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded = parse([("shop.yaml", CATALOG.replace("{no_data: 3h}", "{no_data: {after: 1h, expected: 2h}}"))])
+    assert loaded.catalog is not None
+    found = []
+    for most in (10, 150_000):
+        monkeypatch.setattr("streamgauge.backtest.replay._MOST_EVENTS", most)
+        replay = Replay(loaded.catalog, {"orders": 1})
+        replay.take("orders", 0, batch(ON_TIME[:1_400], 0))
+        replay.end("orders", 0)
+        replay.finish()
+        found.append([one for one in told(replay.objects) if one["alert"] == "Quiet"])
+    assert any("not expected any more" in str(one["reason"]) for one in found[0])
+    assert found[0] == found[1]
+
+
 def test_time_goes_on_to_the_end_that_was_asked_for(orders: Path) -> None:
     catalog = shop_catalog()
     files = open_files(catalog, [("orders", orders)])
