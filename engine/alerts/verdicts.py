@@ -69,6 +69,7 @@ def of_values(alert: Alert, rows: pl.DataFrame) -> Codes:
         case PaceBelow(share, recover):
             held = Threshold(lower=share, recover_lower=recover)
             codes = _held_to(held, rows["pace_share"], None)
+            codes[rows["status"].is_null().to_numpy()] = UNKNOWN  # too early in the grain: pace gives no verdict yet
         case _:
             raise TypeError(f"{alert.when} needs more than the rows")
     codes[~speaking(alert, rows)] = UNKNOWN

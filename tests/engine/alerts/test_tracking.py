@@ -281,3 +281,11 @@ def test_a_rule_that_is_added_judges_what_was_there_before() -> None:
     assert story(rig) == []
     pass_time(rig, 55)
     assert story(rig) == [("03 05:00", "firing")], "19 of its last 24 hours"
+
+
+def test_pace_pages_nobody_before_there_is_a_verdict() -> None:
+    """A tenth of what is expected all day long: the first two fifths of it are quiet."""
+    objective = "objectives: [{op: gte, value: 240, pacing: linear, quiet_until: 40%}]"
+    rig = live(TODAY % (objective, "{alert: Slow, when: {pace_below: 70%}}"), hours(*[10] * 24, *[1] * 24), until=48)
+    assert story(rig) == [("02 10:00", "firing")]
+    assert str(rig.alerts[0]["reason"]).startswith("10.00 EUR: 10 % of the pace for"), rig.alerts[0]["reason"]

@@ -28,6 +28,7 @@ def rows(
             "value": pl.Series([None if value is None else format(value, "f") for value in values], dtype=pl.String),
             "samples": pl.Series(samples or [1] * len(values), dtype=pl.Int64),
             "reason": pl.Series([reason] * len(values), dtype=pl.String),
+            "status": pl.Series(["critical"] * len(values), dtype=pl.String),
             **{name: pl.Series(of, dtype=pl.Float64) for name, of in more.items()},
         }
     )
