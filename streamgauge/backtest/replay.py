@@ -43,10 +43,14 @@ class TooFarAhead(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Piece:
-    """Some records between two places where a publication may be. ``front_us``: the highest event time before."""
+    """Some records of a batch, between two places where a publication may be. ``front_us``: the highest event time
+    before.
+    """
 
     front_us: int
     batch: Batch
+    first: int
+    last: int
     publish: bool
 
 
@@ -61,6 +65,7 @@ class _Partition:
     ended: bool = False
     taken: int = 0  # records
     waiting: deque[_Piece] = field(default_factory=deque)
+    held: list[_Piece] = field(default_factory=list)  # counted, but not folded yet
     shown_us: int = NEVER  # the watermark of the last publication that this partition asked for
     corrected: int | None = None  # the minute, by the watermark, of corrections that are not published yet
 
@@ -86,8 +91,20 @@ class _Partition:
         cell = np.flatnonzero(before // self.align_us != reached // self.align_us).tolist()
         bounds = sorted({0, *publish, *cell})
         for first, last in zip(bounds, [*bounds[1:], len(told)], strict=True):
-            yield _Piece(int(reached[first]), _part(batch, first, last), first in publish)
+            yield _Piece(int(reached[first]), batch, first, last, first in publish)
         self.highest_us = int(reached[-1])
+
+    def hold(self, piece: _Piece) -> None:
+        """Let it be folded with those around it: what is decided does not depend on batches, and few are cheaper."""
+        if self.held and self.held[-1].batch is piece.batch:
+            piece = replace(piece, first=self.held.pop().first)
+        self.held.append(piece)
+
+    def fold(self) -> None:
+        """Fold what is held."""
+        for piece in self.held:
+            self.owner.fold(_part(piece.batch, piece.first, piece.last))
+        self.held.clear()
 
     def _corrections(self, told: Int64s, good: npt.NDArray[np.bool_], before: Int64s, reached: Int64s) -> Iterator[int]:
         source = self.owner.source
@@ -227,10 +244,11 @@ class Replay:
             if piece.publish or turn > self._turn:
                 self._publish()
             self._turn = max(self._turn, turn)
-            of.owner.fold(piece.batch)
+            of.hold(piece)
 
     def _publish(self) -> None:
         for of in self._partitions.values():
+            of.fold()
             if of.owner.pending_rows or not of.ended:
                 flush = of.owner.flush(Progress())
                 for _, key, value in flush.partials:
