@@ -102,11 +102,6 @@ class ActiveAlerts:
     def has(self, series: int, rule: int) -> bool:
         return rule in self._of.get(series, ())
 
-    def judged_us(self, series: int, rule: int) -> int:
-        """The last instant that was decided of an active alert; 0 where it is inactive."""
-        active = self._of.get(series, {}).get(rule)
-        return active.state.judged_us if active else 0
-
     def restore(self, series: int, record: SeriesAlerts) -> None:
         """Take up what was kept."""
         numbers = {rule.name: number for number, rule in enumerate(self.rules)}
