@@ -321,6 +321,5 @@ def _each_unfinished(frame: pl.DataFrame, kpi: Kpi) -> list[bool]:
 def _whole(ends: Times, kpi: Kpi) -> Times:
     """The ends of windows at which a grain ends."""
     assert isinstance(kpi.window, Cumulate)
-    calendar, grain = LocalCalendar(kpi.calendar), kpi.window.grain
-    whole: Times = ends[calendar.grain_starts(grain, calendar.grains_of(grain, ends)) == ends]
+    whole: Times = ends[LocalCalendar(kpi.calendar).begin_grains(kpi.window.grain, ends)]
     return whole

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final, Literal, Protocol
 
+from engine.alerts import objects
 from engine.catalog.alerting import (
     Alert,
     Anomaly,
@@ -55,7 +56,7 @@ class Judged(Protocol):
 
 def alert_key(alert: Judged) -> str:
     """The key on `NAME.alerts`: ``<alert>|<kpi>|<dims>``."""
-    return f"{alert.alert}|{alert.kpi}|{dims_text(list(alert.dims), list(alert.dims.values()))}"
+    return objects.alert_key(alert.alert, alert.kpi, dims_text(list(alert.dims), list(alert.dims.values())))
 
 
 def muted_by(alert: Judged, active: Iterable[Judged], catalog: Catalog) -> str | None:

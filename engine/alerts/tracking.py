@@ -41,7 +41,7 @@ from engine.lookback.lookback import Lookback
 from engine.plan import KpiPlan
 from engine.records import JudgedFrom, SeriesAlerts
 from engine.series import OTHER, Directory, Hashes, dims_text
-from engine.values import ValueRows, render
+from engine.values import NULL, ValueRows, render
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +68,10 @@ class _Rows:
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    def take(self, mask: Mask) -> _Rows:
+        """The rows where the mask is true."""
+        return self if mask.all() else _Rows(ValueRows(self.rows.kpi, self.frame.filter(mask)))
 
     def value(self, row: int) -> bytes:
         """The value's JSON object."""
@@ -174,7 +178,8 @@ class KpiAlerts:
             if due.any():
                 # What was judged before and is revised counts from now on.
                 at = np.where(rows.ends > last, rows.ends, np.maximum(rows.ends, minute_upto(now.watermark_us)))
-                self._walk(number, rows, np.flatnonzero(due), at, self._verdicts(number, rows, now), now)
+                mine = rows.take(due)
+                self._walk(number, mine, at[due], self._verdicts(number, mine, now), now)
         self._steps_until = max(self._steps_until, int(rows.ends[-1]))
         if whole.any():
             self._grains_until = max(self._grains_until, int(rows.ends[whole][-1]))
@@ -196,14 +201,14 @@ class KpiAlerts:
             )
         return Judged(of_values(rule, rows.frame), partial(_detail, rule, rows))
 
-    def _walk(self, number: int, rows: _Rows, due: Times, at: Times, judged: Judged, now: Moment) -> None:
+    def _walk(self, number: int, rows: _Rows, at: Times, judged: Judged, now: Moment) -> None:
         """One rule over its rows, series by series. Of a series that is inactive only breaches are looked at."""
-        h, breach = rows.h[due], judged.codes[due] == BREACH
+        h, breach = rows.h, judged.codes == BREACH
         wanted = np.isin(h, np.array(self.active.series, dtype=np.uint64)) | np.isin(h, h[breach])
-        due = due[wanted][np.argsort(h[wanted], kind="stable")]
-        bounds = [0, *(np.flatnonzero(np.diff(rows.h[due])) + 1).tolist(), len(due)] if len(due) else []
+        order = np.flatnonzero(wanted)[np.argsort(h[wanted], kind="stable")]
+        bounds = [0, *(np.flatnonzero(np.diff(h[order])) + 1).tolist(), len(order)] if len(order) else []
         for first, last in pairwise(bounds):
-            mine = due[first:last]
+            mine = order[first:last]
             series = int(rows.h[mine[0]])
             breaches = np.flatnonzero(judged.codes[mine] == BREACH)
             position = 0
@@ -236,7 +241,7 @@ class KpiAlerts:
                     if silence.verdict == RECOVERED and not self.active.has(silence.series, number):
                         continue
                     dims = self._dims(silence.series)
-                    if all((dims[name] or "__null__") == value for name, value in rule.where.items()):
+                    if all((dims[name] or NULL) == value for name, value in rule.where.items()):
                         shown = dims_text(list(dims), list(dims.values()))
                         look = partial(self._look_at_silence, silence, rule.when, dims)
                         self.active.decide(silence.series, shown, number, silence.verdict, silence.at_us, look, now)

@@ -38,10 +38,7 @@ def whole_grains(window: Window, calendar: Calendar, end_us: Times) -> Mask:
     """Which of these windows are finished: all, but of a grain to date those that end with their grain."""
     if not isinstance(window, Cumulate):
         return np.ones(len(end_us), dtype=np.bool_)
-    local = LocalCalendar(calendar)
-    starts: Times = local.grain_starts(window.grain, local.grains_of(window.grain, end_us))
-    whole: Mask = starts == end_us
-    return whole
+    return LocalCalendar(calendar).begin_grains(window.grain, end_us)
 
 
 def concerned(alert: Alert, rows: pl.DataFrame) -> Mask:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.catalog.model import Calendar, Grain, Offset
 from engine.event_time.durations import DAY_US, HOUR_US, MINUTE_US, SECOND_US
@@ -51,6 +52,11 @@ class LocalCalendar:
     def grain_starts(self, grain: Grain, numbers: Times) -> Times:
         """The first instants of the grains of these numbers."""
         return self.day_starts(self._first_days(grain, numbers))
+
+    def begin_grains(self, grain: Grain, instants: Times) -> npt.NDArray[np.bool_]:
+        """Which instants are the first of a grain, and so the end of the one before."""
+        begin: npt.NDArray[np.bool_] = self.grain_starts(grain, self.grains_of(grain, instants)) == instants
+        return begin
 
     def grains_of(self, grain: Grain, instants: Times) -> Times:
         """The numbers of the grains that instants belong to."""

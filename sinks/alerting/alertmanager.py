@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.values import NULL
 from sinks.alerting.content import Notification
 from sinks.alerting.http import Http, host_of
 from sinks.alerting.notices import rfc3339
@@ -15,7 +16,6 @@ from sinks.names import KPI_LABEL
 # An alert that is not sent again ends by itself: after so long at least, which a worker's recovery does not take.
 LEAST_LIFE_S: Final = 300.0
 _AT_ONCE: Final = 500
-_NULL: Final = "__null__"
 
 
 def life_s(resend_s: float) -> float:
@@ -26,7 +26,7 @@ def life_s(resend_s: float) -> float:
 def labels(notification: Notification) -> dict[str, str]:
     """What tells alerts apart, and what routes go by. None of it changes while an incident lasts."""
     told = notification.notice.members
-    dims = {name: _NULL if value is None else value for name, value in notification.notice.dims.items()}
+    dims = {name: NULL if value is None else value for name, value in notification.notice.dims.items()}
     found = {**told.labels, "owner": told.owner or "", "goal": told.goal or "", "catalog": notification.links.catalog}
     found |= dims | {"alertname": told.alert, KPI_LABEL: told.kpi, "severity": told.severity}
     if notification.drill:

@@ -10,10 +10,9 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from engine.alerts.contributions import Contribution
+from engine.values import NULL
 from sinks.alerting.notices import Notice, rfc3339
 from sinks.names import dashboard_uid
-
-_NULL: Final = "__null__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Links:
         """The page of the KPI's series."""
         if self.board_url is None:
             return None
-        query = urlencode({name: _NULL if value is None else value for name, value in notice.dims.items()})
+        query = urlencode({name: NULL if value is None else value for name, value in notice.dims.items()})
         return f"{self.board_url.rstrip('/')}/kpi/{quote(notice.kpi, safe='')}{f'?{query}' if query else ''}"
 
     def dashboard(self, notice: Notice) -> str | None:
@@ -108,7 +107,7 @@ class Notification:
 
 
 def _where(notice: Notice) -> str:
-    return ", ".join(f"{name}={_NULL if value is None else value}" for name, value in notice.dims.items())
+    return ", ".join(f"{name}={NULL if value is None else value}" for name, value in notice.dims.items())
 
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
